@@ -1,0 +1,13 @@
+// The engine's exports. One line per kernel; offsets, counts and status codes only.
+export { prefault } from "./prefault";
+export {
+  bitmapSet, bitmapClear, bitmapHas, bitmapFill, bitmapCount, bitmapAndNot, bitmapOr, bitmapAnd, bitmapCopy, bitmapEqual,
+  bitmapSummarize, bitmapNext, bitmapList, bitmapHarvest, bitmapRuns, bitmapHarvestRuns,
+} from "./bitmap";
+export { precopyStep } from "./precopy";
+export { comparePages } from "./compare";
+export { zeroPages } from "./zero";
+export {
+  hashSetUp, hash64, hash128, hashPages64, hashPages128, hashPages64List, hashPages128List,
+  hashStart, hashUpdate, hashDigest64, hashDigest128,
+} from "./hash";
