@@ -11,7 +11,8 @@ import { parseArgs } from "node:util";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..");
-const FOLDERS = ["unit", "property", "contract", "simulation", "hostile", "processes", "guests"];
+/** Folders of tests/ whose suites are run; tools/suites.mjs fails on a suite anywhere else. */
+export const FOLDERS = ["unit", "property", "contract", "simulation", "hostile", "processes", "guests"];
 const SUITE_LIMIT_MS = 300_000; // the slowest suite (processes) takes under 60 s on 2 cores; a hung one must still end
 
 const { values: options, positionals: filters } = parseArgs({
@@ -47,12 +48,14 @@ function suites(runtime) {
 /** Bundles the suites for Node into one flat folder, worker entries beside them. @returns suite → bundle */
 async function bundle(files) {
 	const { build } = await import("esbuild");
-	const outdir = join(root, "build", "tests");
-	rmSync(outdir, { recursive: true, force: true });
+	// A folder per run: two runs at once (two Node versions, two terminals) do not delete each other's bundles.
+	const outdir = join(root, "build", `tests-${process.pid}`);
+	process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
 	const flat = (file) => file.replaceAll("/", "--").replace(/\.ts$/, "");
 	const entryPoints = Object.fromEntries(files.map((file) => [flat(file), join(here, file)]));
-	for (const name of readdirSync(join(root, "bindings/platform"), { recursive: true }).map(String))
-		if (name.endsWith("-worker.ts")) entryPoints[basename(name, ".ts")] = join(root, "bindings/platform", name);
+	const platform = join(root, "bindings/platform");
+	for (const name of existsSync(platform) ? readdirSync(platform, { recursive: true }).map(String) : [])
+		if (name.endsWith("-worker.ts")) entryPoints[basename(name, ".ts")] = join(platform, name);
 	const programs = join(here, "programs");
 	for (const name of existsSync(programs) ? readdirSync(programs) : [])
 		if (name.endsWith(".ts")) entryPoints[basename(name, ".ts")] = join(programs, name);
@@ -98,12 +101,20 @@ async function main() {
 	if (options.runtime !== "deno") {
 		const bundles = await bundle(suites("node"));
 		for (const [file, bundled] of bundles)
-			jobs.push({ label: `node ${file}`, command: options.node, args: ["--enable-source-maps", join(here, "run-suites.mjs"), bundled] });
+			jobs.push({
+				label: `node ${file}`,
+				command: options.node,
+				args: ["--enable-source-maps", join(here, "run-suites.mjs"), bundled],
+			});
 	}
 	if (options.runtime !== "node") {
 		const deno = denoPath();
 		for (const file of suites("deno"))
-			jobs.push({ label: `deno ${file}`, command: deno, args: ["run", "--allow-all", "--no-check", join(here, "run-suites.mjs"), join(here, file)] });
+			jobs.push({
+				label: `deno ${file}`,
+				command: deno,
+				args: ["run", "--allow-all", "--no-check", join(here, "run-suites.mjs"), join(here, file)],
+			});
 	}
 	let passed = 0;
 	let failed = 0;
@@ -114,9 +125,13 @@ async function main() {
 			passed += result.passed;
 			failed += result.failed;
 			const seconds = ((performance.now() - started) / 1000).toFixed(1);
-			console.log(`${result.failed === 0 ? "ok  " : "FAIL"} ${job.label}  ${result.passed} passed, ${result.failed} failed, ${seconds} s`);
+			console.log(
+				`${result.failed === 0 ? "ok  " : "FAIL"} ${job.label}  ${result.passed} passed, ${result.failed} failed, ${seconds} s`,
+			);
 			if (result.failed > 0) console.log(`${result.output.trimEnd()}\n(ended: ${result.ended})`);
-			else for (const line of result.output.split("\n")) if (/skip|seed/i.test(line)) console.log(`     ${line.trim()}`);
+			else
+				for (const line of result.output.split("\n"))
+					if (/skip|seed/i.test(line) && !/^\s*Skipped:\s+0$/.test(line)) console.log(`     ${line.trim()}`);
 		}
 	};
 	await Promise.all(Array.from({ length: Number(options.jobs) }, next));

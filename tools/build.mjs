@@ -3,7 +3,18 @@
 //   node tools/build.mjs [engine|all]
 // Nothing is rebuilt whose inputs are older than its stamp, so `npm start` twice in a row builds once.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	statSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,19 +22,24 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
 const wanted = process.argv[2] ?? "all";
 
-/** Newest modification time of everything below the given paths, in milliseconds. */
+/** Newest modification time of everything below the given paths, in milliseconds; a folder's own tells of deletions. */
 function newest(paths) {
 	let latest = 0;
 	for (const path of paths) {
 		if (!existsSync(path)) continue;
 		const entry = statSync(path);
+		latest = Math.max(latest, entry.mtimeMs);
 		if (entry.isDirectory()) latest = Math.max(latest, newest(readdirSync(path).map((name) => join(path, name))));
-		else latest = Math.max(latest, entry.mtimeMs);
 	}
 	return latest;
 }
 
 const isFresh = (stamp, inputs) => existsSync(stamp) && statSync(stamp).mtimeMs >= newest(inputs);
+
+/** Dates a stamp back to when its inputs were read: what changes while a build runs is built next time. */
+function date(stamp, startedMs) {
+	utimesSync(stamp, startedMs / 1000, startedMs / 1000);
+}
 
 function run(command, args) {
 	const done = spawnSync(command, args, { stdio: "inherit" });
@@ -35,7 +51,9 @@ function run(command, args) {
 
 function buildEngine() {
 	const bytesFile = "bindings/engine/bytes.ts";
-	if (isFresh(bytesFile, ["assembly", "asconfig.json", "tools/build.mjs", "package-lock.json"])) return;
+	const inputs = ["assembly", "asconfig.json", "tools/build.mjs", "package-lock.json"];
+	if (existsSync("build/engine.wasm") && existsSync("build/inplace.wasm") && isFresh(bytesFile, inputs)) return;
+	const startedMs = Date.now();
 	mkdirSync("build", { recursive: true });
 	const asc = "node_modules/assemblyscript/bin/asc.js";
 	run(process.execPath, [asc, "assembly/index.ts", "--target", "engine"]);
@@ -47,13 +65,21 @@ function buildEngine() {
 			`/** The engine's WebAssembly module, base64. */\nexport const engineBase64: string =\n\t"${inline("engine")}";\n` +
 			`/** The in-place kernels' WebAssembly module, base64. */\nexport const inplaceBase64: string =\n\t"${inline("inplace")}";\n`,
 	);
+	date(bytesFile, startedMs);
 }
 
 async function buildDist() {
-	const stamp = "dist/.stamp";
-	if (isFresh(stamp, ["bindings", "tools/build.mjs", "package-lock.json", "tsconfig.json"])) return;
+	const stamp = "build/dist.stamp"; // not in dist/, which is published whole
+	if (
+		existsSync("dist/index.js") &&
+		isFresh(stamp, ["bindings", "tools/build.mjs", "package-lock.json", "tsconfig.json"])
+	)
+		return;
+	const startedMs = Date.now();
 	const { build } = await import("esbuild");
-	rmSync("dist", { recursive: true, force: true });
+	// Built aside and put in place at the end: a failed build leaves the last good one, and two at once do not mix.
+	const outdir = `build/dist-${process.pid}`;
+	process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
 	// Entries, workers and chunks share one flat folder, so that `new URL("./worker.js", import.meta.url)` holds in each.
 	const entries = {
 		index: "bindings/index.ts",
@@ -61,10 +87,11 @@ async function buildDist() {
 		pageferry: "bindings/cli/main.ts",
 	};
 	for (const name of existsSync("bindings/platform") ? readdirSync("bindings/platform", { recursive: true }) : [])
-		if (String(name).endsWith("-worker.ts")) entries[String(name).replace(/^.*\//, "").replace(/\.ts$/, "")] = join("bindings/platform", String(name));
+		if (String(name).endsWith("-worker.ts"))
+			entries[String(name).replace(/^.*\//, "").replace(/\.ts$/, "")] = join("bindings/platform", String(name));
 	await build({
 		entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
-		outdir: "dist",
+		outdir,
 		bundle: true,
 		splitting: true,
 		chunkNames: "[name]-[hash]",
@@ -74,10 +101,14 @@ async function buildDist() {
 		// The loader and what the command line needs are bundled: the published package has no run-time dependency.
 		logLevel: "warning",
 	});
-	copyFileSync("build/engine.wasm", "dist/engine.wasm");
-	copyFileSync("build/inplace.wasm", "dist/inplace.wasm");
-	run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.emit.json"]);
+	copyFileSync("build/engine.wasm", `${outdir}/engine.wasm`);
+	copyFileSync("build/inplace.wasm", `${outdir}/inplace.wasm`);
+	const types = `${outdir}/types`;
+	run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.emit.json", "--outDir", types]);
+	rmSync("dist", { recursive: true, force: true });
+	renameSync(outdir, "dist");
 	writeFileSync(stamp, "");
+	date(stamp, startedMs);
 }
 
 buildEngine();
