@@ -1,3 +1,5 @@
+import type { Clock } from "./clock.ts";
+
 /** Threads as a port: guests that live in a worker get theirs from the platform. */
 export interface WorkerPort {
 	/** Starts the platform's worker for this kind of guest. */
@@ -25,4 +27,6 @@ export interface WorkerScope {
 	onMessage: ((message: unknown) => void) | undefined;
 	/** Loads a program's module by URL. */
 	load(url: string): Promise<unknown>;
+	/** The worker's own time: how long a slice of work took, and turns of its event loop (`sleep(0)`). */
+	readonly clock: Clock;
 }
