@@ -11,3 +11,5 @@ export {
   hashSetUp, hash64, hash128, hashPages64, hashPages128, hashPages64List, hashPages128List,
   hashStart, hashUpdate, hashDigest64, hashDigest128,
 } from "./hash";
+export { lz4Encode, lz4Decode } from "./lz4";
+export { batchEncode, batchDecode } from "./batch";

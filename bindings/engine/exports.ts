@@ -52,6 +52,40 @@ export interface EngineExports {
 	hashDigest64(secret: number, state: number, out: number): void;
 	hashDigest128(secret: number, state: number, out: number): void;
 
+	lz4Encode(
+		source: number,
+		length: number,
+		target: number,
+		capacity: number,
+		table: number,
+		tableBits: number,
+		acceleration: number,
+	): number;
+	lz4Decode(source: number, length: number, target: number, capacity: number): number;
+
+	batchEncode(
+		secret: number,
+		indices: number,
+		count: number,
+		base: number,
+		firstPage: number,
+		pageCount: number,
+		options: number,
+		output: number,
+		table: number,
+		report: number,
+	): number;
+	batchDecode(
+		secret: number,
+		source: number,
+		byteLength: number,
+		pageCount: number,
+		maxPages: number,
+		staging: number,
+		installs: number,
+		report: number,
+	): number;
+
 	// Called by the in-place kernels, wasm to wasm.
 	inplaceWord(bitmap: number, blocks: number, wordIndex: number, bits: bigint): void;
 	inplaceDiffers: CallableFunction;

@@ -1,0 +1,110 @@
+import fc from "fast-check";
+import { compressSync, uncompressSync } from "lz4-napi";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { createEngine } from "../../bindings/engine/engine.ts";
+import { Lz4 } from "../../bindings/engine/lz4.ts";
+import { decodeLz4, type Lz4Sequence, writeLz4 } from "../oracles/lz4.ts";
+
+const test = suite("LZ4 blocks, against oracles");
+const lz4 = new Lz4(createEngine());
+
+/** Bytes with repetitions near and far: slices of what came before, runs and noise. */
+const repetitive: fc.Arbitrary<Uint8Array> = fc
+	.array(
+		fc.oneof(
+			fc.uint8Array({ maxLength: 40 }),
+			fc.record({ back: fc.nat(4095), length: fc.integer({ min: 1, max: 300 }) }),
+			fc.record({ byte: fc.nat(255), length: fc.integer({ min: 1, max: 700 }) }),
+		),
+		{ maxLength: 60 },
+	)
+	.map((parts) => {
+		const out: number[] = [];
+		for (const part of parts) {
+			if (part instanceof Uint8Array) out.push(...part);
+			else if ("byte" in part) out.push(...new Array<number>(part.length).fill(part.byte));
+			else if (out.length > 0)
+				for (let i = 0, from = Math.max(0, out.length - 1 - part.back); i < part.length; i++) out.push(out[from + i]!);
+		}
+		return Uint8Array.from(out);
+	});
+
+test("a naive decoder expands what the engine encoded", () => {
+	fc.assert(
+		fc.property(repetitive, (input) => {
+			assert.equal(decodeLz4(lz4.encode(input), input.length), input);
+		}),
+		{ numRuns: 400 },
+	);
+});
+
+/** Valid sequences over a growing history, so that every offset and length is reachable, overlaps included. */
+const sequences = fc.tuple(
+	fc.array(
+		fc.record({
+			literals: fc.array(fc.nat(255), { maxLength: 40 }),
+			distance: fc.nat(),
+			matchLength: fc.oneof(fc.integer({ min: 4, max: 24 }), fc.integer({ min: 4, max: 900 })),
+		}),
+		{ maxLength: 40 },
+	),
+	fc.array(fc.nat(255), { maxLength: 60 }),
+);
+
+test("the engine expands any valid block as a naive decoder does", () => {
+	fc.assert(
+		fc.property(sequences, ([wanted, last]) => {
+			let length = 0;
+			const valid: Lz4Sequence[] = [];
+			for (const { literals, distance, matchLength } of wanted) {
+				length += literals.length;
+				if (length === 0) continue;
+				valid.push({ literals, offset: 1 + (distance % Math.min(length, 65535)), matchLength });
+				length += matchLength;
+			}
+			const block = writeLz4(valid, last);
+			const plain = decodeLz4(block, 65536);
+			assert.is(plain?.length, length + last.length);
+			assert.equal(lz4.decode(block, plain!.length), plain);
+		}),
+		{ numRuns: 1000 },
+	);
+});
+
+test("the engine accepts and refuses the same bytes as a naive decoder", () => {
+	const engine = createEngine();
+	const source = engine.allocate(4096);
+	const target = engine.allocate(4096);
+	const nearly = fc.tuple(repetitive, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 }));
+	fc.assert(
+		fc.property(nearly, ([input, changes]) => {
+			const block = lz4.encode(input.subarray(0, 1000));
+			for (const [at, value] of changes) block[at % block.length] = value;
+			engine.bytes.set(block, source.offset);
+			const length = engine.exports.lz4Decode(source.offset, block.length, target.offset, 1000);
+			const plain = decodeLz4(block, 1000);
+			assert.is(length, plain?.length ?? -1);
+			if (plain !== undefined) assert.equal(engine.bytes.slice(target.offset, target.offset + length), plain);
+		}),
+		{ numRuns: 2000 },
+	);
+});
+
+test("lz4-napi and the engine read each other's blocks", () => {
+	// lz4-napi puts the plain length, u32 little-endian, before the block.
+	fc.assert(
+		fc.property(repetitive, (input) => {
+			const theirs = new Uint8Array(compressSync(input as Buffer));
+			assert.equal(lz4.decode(theirs.subarray(4), input.length), input);
+			const ours = lz4.encode(input);
+			const framed = new Uint8Array(4 + ours.length);
+			new DataView(framed.buffer).setUint32(0, input.length, true);
+			framed.set(ours, 4);
+			assert.equal(new Uint8Array(uncompressSync(framed)), input);
+		}),
+		{ numRuns: 200 },
+	);
+});
+
+test.run();
