@@ -17,8 +17,20 @@ const only = (name, rooms, allowed, comment) => ({
 	to: { path: "^bindings/", pathNot: ROOM(...rooms, ...allowed) },
 });
 
+const LAYERS = ["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES, ...COMPOSED];
+const KNOWN = [ROOM(...LAYERS, "guests", "platform", "cli"), "^bindings/(index|deno)\\.ts$"];
+
 module.exports = {
 	forbidden: [
+		...[
+			{ from: { path: "^bindings/", pathNot: KNOWN }, to: {} },
+			{ from: {}, to: { path: "^bindings/", pathNot: KNOWN } },
+		].map((sides, side) => ({
+			name: `room-without-rules-${side === 0 ? "imports" : "is-imported"}`,
+			comment: "a new room gets its place in this file first",
+			severity: "error",
+			...sides,
+		})),
 		only("engine-alone", ["engine"], [], "the engine's handles take and return numbers and arrays; pass them in"),
 		only("ports-are-types", ["ports"], ["engine"], "a port names what it needs as a type of its own"),
 		only("wire-below", ["wire"], ["engine", "ports"], "bytes in, values out: hand the wire what it must know"),

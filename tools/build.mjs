@@ -79,6 +79,7 @@ async function buildDist() {
 	const { build } = await import("esbuild");
 	// Built aside and put in place at the end: a failed build leaves the last good one, and two at once do not mix.
 	const outdir = `build/dist-${process.pid}`;
+	mkdirSync(outdir, { recursive: true });
 	process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
 	// Entries, workers and chunks share one flat folder, so that `new URL("./worker.js", import.meta.url)` holds in each.
 	const entries = {

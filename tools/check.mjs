@@ -23,6 +23,9 @@ const entries = ["bindings/index.ts", "bindings/deno.ts"];
 /** Nothing to look at is a failure: a checker that reads no module passes every time (dependency-cruiser on TypeScript 7). */
 const cruisedSome = (output) => (/[1-9]\d* modules/.test(output) ? [] : ["no module was cruised"]);
 
+/** A package without any types resolves without any problem: attw ends with 0 then. */
+const typesFound = (output) => (/does not contain types/.test(output) ? ["the package has no types at all"] : []);
+
 /**
  * A check is a program (`command`; undefined when there is nothing to run it on) or a function that returns its findings.
  * @type {{ name: string, command?: () => string[] | undefined, inspect?: () => string[], also?: (output: string) => string[] }[]}
@@ -44,6 +47,7 @@ const CHECKS = [
 			...script("@arethetypeswrong/cli/dist/index.js"),
 			...["--pack", ".", "--profile", "esm-only", "--exclude-entrypoints", "./engine.wasm", "./inplace.wasm"],
 		],
+		also: typesFound,
 	},
 	{ name: "package: shape", command: () => [...script("publint/src/cli.js"), "--strict"] },
 	{ name: "package: Deno registry", command: () => [deno, "publish", "--dry-run", "--allow-dirty"] },

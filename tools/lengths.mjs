@@ -1,13 +1,13 @@
 // House style in numbers: what no longer fits a screen or a head is two things.
 import ts from "typescript";
+import { overruled } from "./exceptions.mjs";
 import { projectFiles, textOf } from "./sources.mjs";
 
-const FILE_LINES = 440; // "about 400": a tenth of leeway, so that nobody splits a file to please a counter
+const FILE_LINES = 500; // "about 400", with leeway: a file is divided where its subject divides, not where a counter says
 const FUNCTION_LINES = 70; // blank lines and comment lines are free: explaining is never too long
 
 const FILES = /^(assembly|bindings|bench|tests|examples|tools)\/.*\.(ts|mjs)$/;
-// A suite's body is a list of tests; each test in it is measured, the list is not.
-const LISTS = /^tests\//;
+const LISTS = /^tests\//; // the function around a contract's tests is a list, not a thought
 
 const codeLines = (text) => text.split("\n").filter((line) => !/^\s*(\/\/.*|\/\*.*|\*.*)?$/.test(line)).length;
 
@@ -17,13 +17,14 @@ export function lengths() {
 	for (const path of projectFiles().filter((file) => FILES.test(file))) {
 		const text = textOf(path) ?? "";
 		const total = text.split("\n").length - 1;
-		if (total > FILE_LINES) violations.push(`${path}: ${total} lines, more than ${FILE_LINES}: split it by subject`);
+		if (total > FILE_LINES && !overruled("length", text.split("\n"), 0))
+			violations.push(`${path}: ${total} lines, more than ${FILE_LINES}: split it by subject`);
 		const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
 		const visit = (node) => {
 			if (ts.isFunctionLike(node) && node.body !== undefined && !LISTS.test(path)) {
 				const lines = codeLines(node.getText(file));
 				const line = file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1;
-				if (lines > FUNCTION_LINES)
+				if (lines > FUNCTION_LINES && !overruled("length", text.split("\n"), line - 1))
 					violations.push(
 						`${path}:${line}: ${node.name?.getText(file) ?? "a function"} has ${lines} lines of code, more than ${FUNCTION_LINES}`,
 					);

@@ -1,5 +1,5 @@
-// Size budgets, and the shape the engine promises: no imports, no data section (a guest's worker instantiates it beside
-// memories it does not own, and static data would be written over what is there).
+// Size budgets, and the shape the wasm modules promise. The engine imports nothing; the in-place kernels import the guest's
+// memory and the engine's sinks; neither has a data section (a guest's memory is not ours: data would be written over it).
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { root } from "./sources.mjs";
 
 const KIB = 1024;
 
-// One row per thing that is shipped. `measured` is what came out when the budget was last set.
+// One row per thing that is shipped: `node tools/sizes.mjs` prints what each is now.
 const BUDGETS = [
 	{ path: "dist/engine.wasm", limit: 64 * KIB, why: "one page of wasm memory; loaded by every worker" },
 	{ path: "dist/inplace.wasm", limit: 16 * KIB, why: "instantiated once per guest memory" },
@@ -50,7 +50,7 @@ function shape(path, allowed) {
 	const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(
 		({ module, name }) => `${module}.${name}`,
 	);
-	const violations = imports.filter((name) => !allowed.includes(name)).map((name) => `${path}: imports ${name}`);
+	const violations = imports.filter((name) => !allowed.test(name)).map((name) => `${path}: imports ${name}`);
 	if (sections(bytes).includes(11))
 		violations.push(`${path}: has a data section; keep constants in code or in a region`);
 	return violations;
@@ -58,7 +58,10 @@ function shape(path, allowed) {
 
 /** @returns one line per budget that is exceeded, per file that is missing and per broken promise */
 export function sizes() {
-	const violations = [...shape("dist/engine.wasm", []), ...shape("dist/inplace.wasm", ["env.memory"])];
+	const violations = [
+		...shape("dist/engine.wasm", /^$/),
+		...shape("dist/inplace.wasm", /^(env\.memory|engine\.inplace\w+)$/),
+	];
 	for (const { path, limit, why } of BUDGETS) {
 		if (!existsSync(join(root, path))) violations.push(`${path}: missing (${why})`);
 		const size = withChunks(path);
