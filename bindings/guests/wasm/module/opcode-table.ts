@@ -1,0 +1,250 @@
+// WebAssembly's instructions as data: core 3.0 without garbage collection and 64-bit memories, plus legacy exceptions,
+// threads and relaxed SIMD. A run is a row of consecutive opcodes with the same immediates and the same stack effect;
+// "-" is a hole. Source: the specification's appendix "Index of Instructions" and the threads proposal.
+
+/** What follows an opcode in the code. */
+export const IMMEDIATES = {
+	none: 0,
+	/** One index or label. */
+	index: 1,
+	/** Two indices. */
+	indices: 2,
+	/** A vector of labels and a default label. */
+	labels: 3,
+	/** A block type; opens a block. */
+	block: 4,
+	/** A block type and catch clauses; opens a block. */
+	tryTable: 5,
+	/** A vector of value types. */
+	types: 6,
+	/** Alignment and offset, with an optional memory index. */
+	memory: 7,
+	/** Alignment, offset and a lane. */
+	memoryLane: 8,
+	/** A lane, or the zero byte of a fence. */
+	byte: 9,
+	i32: 10,
+	i64: 11,
+	bytes4: 12,
+	bytes8: 13,
+	bytes16: 14,
+	heapType: 15,
+	/** Known by name, refused: its values live in a garbage-collected heap outside linear memory. */
+	collected: 16,
+} as const;
+
+export type Immediates = (typeof IMMEDIATES)[keyof typeof IMMEDIATES];
+
+/** Stack effect: `[values popped, values pushed]`, or null where it depends on types or on control flow. */
+export type StackEffect = readonly [popped: number, pushed: number] | null;
+
+export type OpcodeRun = readonly [
+	prefix: number,
+	first: number,
+	immediates: keyof typeof IMMEDIATES,
+	effect: StackEffect,
+	names: string,
+];
+
+const CORE: readonly OpcodeRun[] = [
+	[0, 0x00, "none", null, "unreachable"],
+	[0, 0x01, "none", [0, 0], "nop"],
+	[0, 0x02, "block", null, "block loop if"],
+	[0, 0x05, "none", null, "else"],
+	[0, 0x06, "block", null, "try"],
+	[0, 0x07, "index", null, "catch throw rethrow"],
+	[0, 0x0a, "none", null, "throw_ref end"],
+	[0, 0x0c, "index", null, "br br_if"],
+	[0, 0x0e, "labels", null, "br_table"],
+	[0, 0x0f, "none", null, "return"],
+	[0, 0x10, "index", null, "call"],
+	[0, 0x11, "indices", null, "call_indirect"],
+	[0, 0x12, "index", null, "return_call"],
+	[0, 0x13, "indices", null, "return_call_indirect"],
+	[0, 0x14, "index", null, "call_ref return_call_ref"],
+	[0, 0x18, "index", null, "delegate"],
+	[0, 0x19, "none", null, "catch_all"],
+	[0, 0x1a, "none", [1, 0], "drop"],
+	[0, 0x1b, "none", [3, 1], "select"],
+	[0, 0x1c, "types", [3, 1], "select_typed"],
+	[0, 0x1f, "tryTable", null, "try_table"],
+	[0, 0x20, "index", [0, 1], "local.get"],
+	[0, 0x21, "index", [1, 0], "local.set"],
+	[0, 0x22, "index", [1, 1], "local.tee"],
+	[0, 0x23, "index", [0, 1], "global.get"],
+	[0, 0x24, "index", [1, 0], "global.set"],
+	[0, 0x25, "index", [1, 1], "table.get"],
+	[0, 0x26, "index", [2, 0], "table.set"],
+	[0, 0x28, "memory", [1, 1], "i32.load i64.load f32.load f64.load i32.load8_s i32.load8_u i32.load16_s i32.load16_u"],
+	[0, 0x30, "memory", [1, 1], "i64.load8_s i64.load8_u i64.load16_s i64.load16_u i64.load32_s i64.load32_u"],
+	[0, 0x36, "memory", [2, 0], "i32.store i64.store f32.store f64.store i32.store8 i32.store16"],
+	[0, 0x3c, "memory", [2, 0], "i64.store8 i64.store16 i64.store32"],
+	[0, 0x3f, "index", [0, 1], "memory.size"],
+	[0, 0x40, "index", [1, 1], "memory.grow"],
+	[0, 0x41, "i32", [0, 1], "i32.const"],
+	[0, 0x42, "i64", [0, 1], "i64.const"],
+	[0, 0x43, "bytes4", [0, 1], "f32.const"],
+	[0, 0x44, "bytes8", [0, 1], "f64.const"],
+	[0, 0x45, "none", [1, 1], "i32.eqz"],
+	[0, 0x46, "none", [2, 1], "i32.eq i32.ne i32.lt_s i32.lt_u i32.gt_s i32.gt_u i32.le_s i32.le_u i32.ge_s i32.ge_u"],
+	[0, 0x50, "none", [1, 1], "i64.eqz"],
+	[0, 0x51, "none", [2, 1], "i64.eq i64.ne i64.lt_s i64.lt_u i64.gt_s i64.gt_u i64.le_s i64.le_u i64.ge_s i64.ge_u"],
+	[0, 0x5b, "none", [2, 1], "f32.eq f32.ne f32.lt f32.gt f32.le f32.ge f64.eq f64.ne f64.lt f64.gt f64.le f64.ge"],
+	[0, 0x67, "none", [1, 1], "i32.clz i32.ctz i32.popcnt"],
+	[0, 0x6a, "none", [2, 1], "i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor"],
+	[0, 0x74, "none", [2, 1], "i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr"],
+	[0, 0x79, "none", [1, 1], "i64.clz i64.ctz i64.popcnt"],
+	[0, 0x7c, "none", [2, 1], "i64.add i64.sub i64.mul i64.div_s i64.div_u i64.rem_s i64.rem_u i64.and i64.or i64.xor"],
+	[0, 0x86, "none", [2, 1], "i64.shl i64.shr_s i64.shr_u i64.rotl i64.rotr"],
+	[0, 0x8b, "none", [1, 1], "f32.abs f32.neg f32.ceil f32.floor f32.trunc f32.nearest f32.sqrt"],
+	[0, 0x92, "none", [2, 1], "f32.add f32.sub f32.mul f32.div f32.min f32.max f32.copysign"],
+	[0, 0x99, "none", [1, 1], "f64.abs f64.neg f64.ceil f64.floor f64.trunc f64.nearest f64.sqrt"],
+	[0, 0xa0, "none", [2, 1], "f64.add f64.sub f64.mul f64.div f64.min f64.max f64.copysign"],
+	[0, 0xa7, "none", [1, 1], "i32.wrap_i64 i32.trunc_f32_s i32.trunc_f32_u i32.trunc_f64_s i32.trunc_f64_u"],
+	[0, 0xac, "none", [1, 1], "i64.extend_i32_s i64.extend_i32_u"],
+	[0, 0xae, "none", [1, 1], "i64.trunc_f32_s i64.trunc_f32_u i64.trunc_f64_s i64.trunc_f64_u"],
+	[0, 0xb2, "none", [1, 1], "f32.convert_i32_s f32.convert_i32_u f32.convert_i64_s f32.convert_i64_u f32.demote_f64"],
+	[0, 0xb7, "none", [1, 1], "f64.convert_i32_s f64.convert_i32_u f64.convert_i64_s f64.convert_i64_u f64.promote_f32"],
+	[0, 0xbc, "none", [1, 1], "i32.reinterpret_f32 i64.reinterpret_f64 f32.reinterpret_i32 f64.reinterpret_i64"],
+	[0, 0xc0, "none", [1, 1], "i32.extend8_s i32.extend16_s i64.extend8_s i64.extend16_s i64.extend32_s"],
+	[0, 0xd0, "heapType", [0, 1], "ref.null"],
+	[0, 0xd1, "none", [1, 1], "ref.is_null"],
+	[0, 0xd2, "index", [0, 1], "ref.func"],
+	[0, 0xd3, "collected", null, "ref.eq"],
+	[0, 0xd4, "none", [1, 1], "ref.as_non_null"],
+	[0, 0xd5, "index", null, "br_on_null br_on_non_null"],
+];
+
+const COLLECTED: readonly OpcodeRun[] = [
+	[0xfb, 0, "collected", null, "struct.new struct.new_default struct.get struct.get_s struct.get_u struct.set"],
+	[0xfb, 6, "collected", null, "array.new array.new_default array.new_fixed array.new_data array.new_elem array.get"],
+	[0xfb, 12, "collected", null, "array.get_s array.get_u array.set array.len array.fill array.copy array.init_data"],
+	[0xfb, 19, "collected", null, "array.init_elem ref.test ref.test_null ref.cast ref.cast_null br_on_cast"],
+	[0xfb, 25, "collected", null, "br_on_cast_fail any.convert_extern extern.convert_any ref.i31 i31.get_s i31.get_u"],
+];
+
+const BULK: readonly OpcodeRun[] = [
+	[0xfc, 0, "none", [1, 1], "i32.trunc_sat_f32_s i32.trunc_sat_f32_u i32.trunc_sat_f64_s i32.trunc_sat_f64_u"],
+	[0xfc, 4, "none", [1, 1], "i64.trunc_sat_f32_s i64.trunc_sat_f32_u i64.trunc_sat_f64_s i64.trunc_sat_f64_u"],
+	[0xfc, 8, "indices", [3, 0], "memory.init"],
+	[0xfc, 9, "index", [0, 0], "data.drop"],
+	[0xfc, 10, "indices", [3, 0], "memory.copy"],
+	[0xfc, 11, "index", [3, 0], "memory.fill"],
+	[0xfc, 12, "indices", [3, 0], "table.init"],
+	[0xfc, 13, "index", [0, 0], "elem.drop"],
+	[0xfc, 14, "indices", [3, 0], "table.copy"],
+	[0xfc, 15, "index", [2, 1], "table.grow"],
+	[0xfc, 16, "index", [0, 1], "table.size"],
+	[0xfc, 17, "index", [3, 0], "table.fill"],
+];
+
+const V = 0xfd;
+const VECTOR: readonly OpcodeRun[] = [
+	[V, 0, "memory", [1, 1], "v128.load v128.load8x8_s v128.load8x8_u v128.load16x4_s v128.load16x4_u v128.load32x2_s"],
+	[V, 6, "memory", [1, 1], "v128.load32x2_u v128.load8_splat v128.load16_splat v128.load32_splat v128.load64_splat"],
+	[V, 11, "memory", [2, 0], "v128.store"],
+	[V, 12, "bytes16", [0, 1], "v128.const"],
+	[V, 13, "bytes16", [2, 1], "i8x16.shuffle"],
+	[V, 14, "none", [2, 1], "i8x16.swizzle"],
+	[V, 15, "none", [1, 1], "i8x16.splat i16x8.splat i32x4.splat i64x2.splat f32x4.splat f64x2.splat"],
+	[V, 21, "byte", [1, 1], "i8x16.extract_lane_s i8x16.extract_lane_u"],
+	[V, 23, "byte", [2, 1], "i8x16.replace_lane"],
+	[V, 24, "byte", [1, 1], "i16x8.extract_lane_s i16x8.extract_lane_u"],
+	[V, 26, "byte", [2, 1], "i16x8.replace_lane"],
+	[V, 27, "byte", [1, 1], "i32x4.extract_lane"],
+	[V, 28, "byte", [2, 1], "i32x4.replace_lane"],
+	[V, 29, "byte", [1, 1], "i64x2.extract_lane"],
+	[V, 30, "byte", [2, 1], "i64x2.replace_lane"],
+	[V, 31, "byte", [1, 1], "f32x4.extract_lane"],
+	[V, 32, "byte", [2, 1], "f32x4.replace_lane"],
+	[V, 33, "byte", [1, 1], "f64x2.extract_lane"],
+	[V, 34, "byte", [2, 1], "f64x2.replace_lane"],
+	[V, 35, "none", [2, 1], "i8x16.eq i8x16.ne i8x16.lt_s i8x16.lt_u i8x16.gt_s i8x16.gt_u i8x16.le_s i8x16.le_u"],
+	[V, 43, "none", [2, 1], "i8x16.ge_s i8x16.ge_u"],
+	[V, 45, "none", [2, 1], "i16x8.eq i16x8.ne i16x8.lt_s i16x8.lt_u i16x8.gt_s i16x8.gt_u i16x8.le_s i16x8.le_u"],
+	[V, 53, "none", [2, 1], "i16x8.ge_s i16x8.ge_u"],
+	[V, 55, "none", [2, 1], "i32x4.eq i32x4.ne i32x4.lt_s i32x4.lt_u i32x4.gt_s i32x4.gt_u i32x4.le_s i32x4.le_u"],
+	[V, 63, "none", [2, 1], "i32x4.ge_s i32x4.ge_u"],
+	[V, 65, "none", [2, 1], "f32x4.eq f32x4.ne f32x4.lt f32x4.gt f32x4.le f32x4.ge"],
+	[V, 71, "none", [2, 1], "f64x2.eq f64x2.ne f64x2.lt f64x2.gt f64x2.le f64x2.ge"],
+	[V, 77, "none", [1, 1], "v128.not"],
+	[V, 78, "none", [2, 1], "v128.and v128.andnot v128.or v128.xor"],
+	[V, 82, "none", [3, 1], "v128.bitselect"],
+	[V, 83, "none", [1, 1], "v128.any_true"],
+	[V, 84, "memoryLane", [2, 1], "v128.load8_lane v128.load16_lane v128.load32_lane v128.load64_lane"],
+	[V, 88, "memoryLane", [2, 0], "v128.store8_lane v128.store16_lane v128.store32_lane v128.store64_lane"],
+	[V, 92, "memory", [1, 1], "v128.load32_zero v128.load64_zero"],
+	[V, 94, "none", [1, 1], "f32x4.demote_f64x2_zero f64x2.promote_low_f32x4 i8x16.abs i8x16.neg i8x16.popcnt"],
+	[V, 99, "none", [1, 1], "i8x16.all_true i8x16.bitmask"],
+	[V, 101, "none", [2, 1], "i8x16.narrow_i16x8_s i8x16.narrow_i16x8_u"],
+	[V, 103, "none", [1, 1], "f32x4.ceil f32x4.floor f32x4.trunc f32x4.nearest"],
+	[V, 107, "none", [2, 1], "i8x16.shl i8x16.shr_s i8x16.shr_u i8x16.add i8x16.add_sat_s i8x16.add_sat_u i8x16.sub"],
+	[V, 114, "none", [2, 1], "i8x16.sub_sat_s i8x16.sub_sat_u"],
+	[V, 116, "none", [1, 1], "f64x2.ceil f64x2.floor"],
+	[V, 118, "none", [2, 1], "i8x16.min_s i8x16.min_u i8x16.max_s i8x16.max_u"],
+	[V, 122, "none", [1, 1], "f64x2.trunc"],
+	[V, 123, "none", [2, 1], "i8x16.avgr_u"],
+	[V, 124, "none", [1, 1], "i16x8.extadd_pairwise_i8x16_s i16x8.extadd_pairwise_i8x16_u"],
+	[V, 126, "none", [1, 1], "i32x4.extadd_pairwise_i16x8_s i32x4.extadd_pairwise_i16x8_u i16x8.abs i16x8.neg"],
+	[V, 130, "none", [2, 1], "i16x8.q15mulr_sat_s"],
+	[V, 131, "none", [1, 1], "i16x8.all_true i16x8.bitmask"],
+	[V, 133, "none", [2, 1], "i16x8.narrow_i32x4_s i16x8.narrow_i32x4_u"],
+	[V, 135, "none", [1, 1], "i16x8.extend_low_i8x16_s i16x8.extend_high_i8x16_s"],
+	[V, 137, "none", [1, 1], "i16x8.extend_low_i8x16_u i16x8.extend_high_i8x16_u"],
+	[V, 139, "none", [2, 1], "i16x8.shl i16x8.shr_s i16x8.shr_u i16x8.add i16x8.add_sat_s i16x8.add_sat_u i16x8.sub"],
+	[V, 146, "none", [2, 1], "i16x8.sub_sat_s i16x8.sub_sat_u"],
+	[V, 148, "none", [1, 1], "f64x2.nearest"],
+	[V, 149, "none", [2, 1], "i16x8.mul i16x8.min_s i16x8.min_u i16x8.max_s i16x8.max_u - i16x8.avgr_u"],
+	[V, 156, "none", [2, 1], "i16x8.extmul_low_i8x16_s i16x8.extmul_high_i8x16_s"],
+	[V, 158, "none", [2, 1], "i16x8.extmul_low_i8x16_u i16x8.extmul_high_i8x16_u"],
+	[V, 160, "none", [1, 1], "i32x4.abs i32x4.neg - i32x4.all_true i32x4.bitmask"],
+	[V, 167, "none", [1, 1], "i32x4.extend_low_i16x8_s i32x4.extend_high_i16x8_s"],
+	[V, 169, "none", [1, 1], "i32x4.extend_low_i16x8_u i32x4.extend_high_i16x8_u"],
+	[V, 171, "none", [2, 1], "i32x4.shl i32x4.shr_s i32x4.shr_u i32x4.add - - i32x4.sub - - - i32x4.mul i32x4.min_s"],
+	[V, 183, "none", [2, 1], "i32x4.min_u i32x4.max_s i32x4.max_u i32x4.dot_i16x8_s - i32x4.extmul_low_i16x8_s"],
+	[V, 189, "none", [2, 1], "i32x4.extmul_high_i16x8_s i32x4.extmul_low_i16x8_u i32x4.extmul_high_i16x8_u"],
+	[V, 192, "none", [1, 1], "i64x2.abs i64x2.neg - i64x2.all_true i64x2.bitmask"],
+	[V, 199, "none", [1, 1], "i64x2.extend_low_i32x4_s i64x2.extend_high_i32x4_s"],
+	[V, 201, "none", [1, 1], "i64x2.extend_low_i32x4_u i64x2.extend_high_i32x4_u"],
+	[V, 203, "none", [2, 1], "i64x2.shl i64x2.shr_s i64x2.shr_u i64x2.add - - i64x2.sub - - - i64x2.mul i64x2.eq"],
+	[V, 215, "none", [2, 1], "i64x2.ne i64x2.lt_s i64x2.gt_s i64x2.le_s i64x2.ge_s i64x2.extmul_low_i32x4_s"],
+	[V, 221, "none", [2, 1], "i64x2.extmul_high_i32x4_s i64x2.extmul_low_i32x4_u i64x2.extmul_high_i32x4_u"],
+	[V, 224, "none", [1, 1], "f32x4.abs f32x4.neg - f32x4.sqrt"],
+	[V, 228, "none", [2, 1], "f32x4.add f32x4.sub f32x4.mul f32x4.div f32x4.min f32x4.max f32x4.pmin f32x4.pmax"],
+	[V, 236, "none", [1, 1], "f64x2.abs f64x2.neg - f64x2.sqrt"],
+	[V, 240, "none", [2, 1], "f64x2.add f64x2.sub f64x2.mul f64x2.div f64x2.min f64x2.max f64x2.pmin f64x2.pmax"],
+	[V, 248, "none", [1, 1], "i32x4.trunc_sat_f32x4_s i32x4.trunc_sat_f32x4_u f32x4.convert_i32x4_s"],
+	[V, 251, "none", [1, 1], "f32x4.convert_i32x4_u i32x4.trunc_sat_f64x2_s_zero i32x4.trunc_sat_f64x2_u_zero"],
+	[V, 254, "none", [1, 1], "f64x2.convert_low_i32x4_s f64x2.convert_low_i32x4_u"],
+	[V, 256, "none", [2, 1], "i8x16.relaxed_swizzle"],
+	[V, 257, "none", [1, 1], "i32x4.relaxed_trunc_f32x4_s i32x4.relaxed_trunc_f32x4_u"],
+	[V, 259, "none", [1, 1], "i32x4.relaxed_trunc_f64x2_s_zero i32x4.relaxed_trunc_f64x2_u_zero"],
+	[V, 261, "none", [3, 1], "f32x4.relaxed_madd f32x4.relaxed_nmadd f64x2.relaxed_madd f64x2.relaxed_nmadd"],
+	[V, 265, "none", [3, 1], "i8x16.relaxed_laneselect i16x8.relaxed_laneselect i32x4.relaxed_laneselect"],
+	[V, 268, "none", [3, 1], "i64x2.relaxed_laneselect"],
+	[V, 269, "none", [2, 1], "f32x4.relaxed_min f32x4.relaxed_max f64x2.relaxed_min f64x2.relaxed_max"],
+	[V, 273, "none", [2, 1], "i16x8.relaxed_q15mulr_s i16x8.relaxed_dot_i8x16_i7x16_s"],
+	[V, 275, "none", [3, 1], "i32x4.relaxed_dot_i8x16_i7x16_add_s"],
+];
+
+const A = 0xfe;
+const WIDTHS = ["i32.atomic.rmw.", "i64.atomic.rmw.", "i32.atomic.rmw8.", "i32.atomic.rmw16.", "i64.atomic.rmw8."];
+const rmw = (operation: string): string =>
+	[...WIDTHS, "i64.atomic.rmw16.", "i64.atomic.rmw32."]
+		.map((width) => `${width}${operation}${width.endsWith("rmw.") ? "" : "_u"}`)
+		.join(" ");
+const ATOMIC: readonly OpcodeRun[] = [
+	[A, 0x00, "memory", [2, 1], "memory.atomic.notify"],
+	[A, 0x01, "memory", [3, 1], "memory.atomic.wait32 memory.atomic.wait64"],
+	[A, 0x03, "byte", [0, 0], "atomic.fence"],
+	[A, 0x10, "memory", [1, 1], "i32.atomic.load i64.atomic.load i32.atomic.load8_u i32.atomic.load16_u"],
+	[A, 0x14, "memory", [1, 1], "i64.atomic.load8_u i64.atomic.load16_u i64.atomic.load32_u"],
+	[A, 0x17, "memory", [2, 0], "i32.atomic.store i64.atomic.store i32.atomic.store8 i32.atomic.store16"],
+	[A, 0x1b, "memory", [2, 0], "i64.atomic.store8 i64.atomic.store16 i64.atomic.store32"],
+	...["add", "sub", "and", "or", "xor", "xchg"].map(
+		(operation, i): OpcodeRun => [A, 0x1e + 7 * i, "memory", [2, 1], rmw(operation)],
+	),
+	[A, 0x48, "memory", [3, 1], rmw("cmpxchg")],
+];
+
+export const OPCODE_RUNS: readonly OpcodeRun[] = [...CORE, ...COLLECTED, ...BULK, ...VECTOR, ...ATOMIC];

@@ -1,0 +1,126 @@
+/**
+ * A program: what turns a WebAssembly module into a guest. It is the default export of an ES module that the guest's
+ * worker loads by URL; the contract is docs/programs.md.
+ *
+ *   start ──▶ initialize (only a new guest) ──▶ call … call ──▶ quiesce ──▶ capture          at the source
+ *   start ──▶ restore ──▶ wake ──▶ call …                                                     at the target
+ *                                        a pause that is undone: quiesce ──▶ wake
+ */
+
+/** What {@link defineProgram} takes. */
+export interface ProgramDefinition {
+	/** Both sides of a move must run a program of the same name and version. */
+	readonly name: string;
+	/** Changes whenever `start`, `capture` or `restore` changes what it expects of the other. */
+	readonly version: string;
+	/** What answers may depend on beside the requests. Equal on both sides, or the move is refused before it starts. */
+	readonly policy: ProgramPolicy;
+	/**
+	 * JavaScript around the module keeps views of its memory that only its own growth path refreshes, as Emscripten's glue
+	 * does. Growth from outside then starts the program again on a larger memory instead of calling `memory.grow`.
+	 */
+	readonly keepsMemoryViews: boolean;
+	/** The module's bytes. Left out: they come with `StartWasmGuestOptions.moduleBytes`, or from the source of a move. */
+	readonly moduleBytes?: () => Uint8Array | Promise<Uint8Array>;
+	/**
+	 * Instantiates the module (exactly once, through `context`) and returns what answers calls. Runs at the source, at the
+	 * target, and again at the target when a program that keeps views must grow. What it writes into the guest's memory at
+	 * a target is overwritten.
+	 */
+	start(context: StartContext): RunningProgram | Promise<RunningProgram>;
+}
+
+/** Free words that both sides compare; these are usual. */
+export interface ProgramPolicy {
+	/** `none`: never reads a clock. `host`: reads the host's, which may jump at a move. `carried`: hooks carry an offset. */
+	readonly clock: "none" | "host" | "carried";
+	/** `none`: uses no randomness. `seeded`: its generator's state lies in guest memory. `host`: asks the host each time. */
+	readonly random: "none" | "seeded" | "host";
+}
+
+/** What `start` is given. */
+export interface StartContext {
+	/** The guest's module as it came. For packages that insist on reading it; what runs is the guest's own variant. */
+	readonly moduleBytes: Uint8Array<ArrayBuffer>;
+	/**
+	 * What a memory that JavaScript makes (an imported one) must have at least, in pages of 64 KiB: the source's size.
+	 * A memory that the module defines has it already. 0 for a new guest.
+	 */
+	readonly minimumMemoryPages: number;
+	/** Instantiates the guest's module. May be called once per start. */
+	instantiate(imports: WebAssembly.Imports): Promise<WebAssembly.Instance>;
+}
+
+/** A started program. */
+export interface RunningProgram {
+	/** The first act of a new guest. Never called on a target. */
+	initialize?(): void | Promise<void>;
+	/**
+	 * Answers one request. Requests and responses are values that structured cloning carries. Calls come one at a time.
+	 * What it throws goes to the caller as a {@link ProgramError}; the guest stays usable, after a trap too.
+	 */
+	call(request: unknown): unknown;
+	/**
+	 * Before a pause: brings to rest what lives outside the module (timers, pending promises, open files). After it nothing
+	 * may run until `wake`. A pause whose deadline passes meanwhile is undone by `wake`.
+	 */
+	quiesce?(): void | Promise<void>;
+	/** Undoes `quiesce`: at the source when a pause ends, at a target when it is activated. */
+	wake?(): void | Promise<void>;
+	/** What JavaScript holds of the guest (pointers, handles), as bytes. The guest is paused. */
+	capture?(): Uint8Array | Promise<Uint8Array>;
+	/** Puts captured bytes into a program that has been started and whose memory, globals and tables are installed. */
+	restore?(bytes: Uint8Array): void | Promise<void>;
+}
+
+/**
+ * Declares a program; checks its shape, changes nothing.
+ *
+ * @throws TypeError naming the field
+ * @example
+ * ```ts
+ * import { defineProgram } from "./program.ts";
+ * export default defineProgram({
+ * 	name: "counter",
+ * 	version: "1",
+ * 	policy: { clock: "none", random: "none" },
+ * 	keepsMemoryViews: false,
+ * 	async start({ instantiate }) {
+ * 		const { exports } = await instantiate({});
+ * 		return { call: () => (exports.increment as () => number)() };
+ * 	},
+ * });
+ * ```
+ */
+export function defineProgram(definition: ProgramDefinition): ProgramDefinition {
+	checkProgram(definition);
+	return definition;
+}
+
+/** @throws TypeError naming what is missing */
+export function checkProgram(value: unknown): asserts value is ProgramDefinition {
+	if (typeof value !== "object" || value === null)
+		throw new TypeError("a program is an object made with defineProgram");
+	const { name, version, policy, keepsMemoryViews, moduleBytes, start } = value as Partial<ProgramDefinition>;
+	if (typeof name !== "string" || name === "") throw new TypeError("program.name must be a non-empty string");
+	if (typeof version !== "string" || version === "") throw new TypeError("program.version must be a non-empty string");
+	if (!["none", "host", "carried"].includes(policy?.clock as string))
+		throw new TypeError('program.policy.clock must be "none", "host" or "carried"');
+	if (!["none", "seeded", "host"].includes(policy?.random as string))
+		throw new TypeError('program.policy.random must be "none", "seeded" or "host"');
+	if (typeof keepsMemoryViews !== "boolean") throw new TypeError("program.keepsMemoryViews must be true or false");
+	if (moduleBytes !== undefined && typeof moduleBytes !== "function")
+		throw new TypeError("program.moduleBytes must be a function, if given");
+	if (typeof start !== "function") throw new TypeError("program.start must be a function");
+}
+
+/** The default export of a program's module. @throws TypeError saying what is wrong with it */
+export function programOf(loaded: unknown, url: string): ProgramDefinition {
+	const exported = (loaded as { readonly default?: unknown } | undefined)?.default;
+	try {
+		checkProgram(exported);
+	} catch (cause) {
+		throw new TypeError(`${url} has no program as its default export: ${(cause as Error).message}`, { cause });
+	}
+	return exported;
+}
