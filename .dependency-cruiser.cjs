@@ -17,6 +17,7 @@ const only = (name, rooms, allowed, comment) => ({
 	to: { path: "^bindings/", pathNot: ROOM(...rooms, ...allowed) },
 });
 
+const WORKER = "^bindings/platform/.*-worker\\.ts$";
 const LAYERS = ["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES, ...COMPOSED];
 const KNOWN = [ROOM(...LAYERS, "guests", "platform", "cli"), "^bindings/(index|deno)\\.ts$"];
 
@@ -63,7 +64,20 @@ module.exports = {
 			from: { path: "^bindings/guests/([^/]+)/" },
 			to: { path: "^bindings/guests/[^/]+/", pathNot: "^bindings/guests/$1/" },
 		},
-		only("platform-on-ports", ["platform"], ["engine", "ports", "wire"], "an adapter implements ports, nothing more"),
+		{
+			name: "platform-on-ports",
+			comment: "an adapter implements ports, nothing more; only a worker's entry puts a guest and a platform together",
+			severity: "error",
+			from: { path: ROOM("platform"), pathNot: WORKER },
+			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire") },
+		},
+		{
+			name: "worker-entry",
+			comment: "a worker's entry puts a guest and a platform together; techniques stay on the other side of the port",
+			severity: "error",
+			from: { path: WORKER },
+			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire", "guests") },
+		},
 		{
 			name: "platform-alone",
 			comment: "Node and Deno are two adapters; what they share stands directly in platform/",

@@ -1,6 +1,9 @@
 // What may not be written, where, and what to write instead. One row per habit: the pattern finds it, `instead` replaces it.
 // A row may be overruled at one place by a comment that gives the reason (exceptions.mjs).
-// Clocks and timers are not here: Biome knows which name is a global (biome.json, noRestrictedGlobals). Patterns are tried on code without comments and without the contents of strings, unless `raw` is set.
+// Clocks and timers are not here: Biome knows which name is a global (biome.json, noRestrictedGlobals).
+// Patterns are tried on code without comments and without the contents of strings, unless `raw` is set. `bites` is a line
+// the pattern must find: a ban that finds nothing any more fails the check itself. `commented`: a comment on the line that
+// says why will do.
 import ts from "typescript";
 import { overruled } from "./exceptions.mjs";
 import { projectFiles, textOf } from "./sources.mjs";
