@@ -13,3 +13,4 @@ export {
 } from "./hash";
 export { lz4Encode, lz4Decode } from "./lz4";
 export { batchEncode, batchDecode } from "./batch";
+export { inplaceWord, inplaceDiffers, inplaceHash } from "./sink";
