@@ -88,6 +88,14 @@ export const BANS = [
 		instead: "handle it, keep it as the `cause` of a typed error, or say on the line who sees the failure",
 	},
 	{
+		name: "swallow",
+		pattern: /\bcatch\s*(\(\s*\w*\s*\))?\s*\{\s*\}/,
+		where: LIBRARY,
+		commented: true,
+		bites: "} catch {}",
+		instead: "handle it, or say in the block why the failure does not matter",
+	},
+	{
 		name: "bare-error",
 		pattern: /\bnew Error\s*\(|\bthrow Error\s*\(/,
 		where: LIBRARY,

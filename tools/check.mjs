@@ -63,7 +63,14 @@ const CHECKS = [
 	{ name: "dead exports", command: () => [...script("knip/bin/knip.js"), "--no-config-hints"] },
 	{
 		name: "format and lint",
-		command: () => [...script("@biomejs/biome/bin/biome"), "ci", "--error-on-warnings", "--colors=off", "."],
+		command: () => [
+			...script("@biomejs/biome/bin/biome"),
+			"ci",
+			"--error-on-warnings",
+			"--diagnostic-level=warn",
+			"--colors=off",
+			".",
+		],
 	},
 	{ name: "banned habits", inspect: bans },
 	{ name: "suites that run", inspect: suites },
