@@ -1,0 +1,251 @@
+// Bitmaps and the pre-copy step against Sets of numbers.
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { Bitmap } from "../../bindings/engine/bitmap.ts";
+import { createEngine } from "../../bindings/engine/engine.ts";
+import { PageList } from "../../bindings/engine/page-list.ts";
+import { PreCopyStep } from "../../bindings/engine/precopy.ts";
+
+const test = suite("engine bitmap properties");
+
+/** Ascending array of a set: the oracle of every listing. */
+const ascending = (set: Iterable<number>) => [...set].sort((a, b) => a - b);
+
+function runsOf(indices: number[]): number[] {
+	const runs: number[] = [];
+	for (const index of indices) {
+		const last = runs.length - 2;
+		if (last >= 0 && runs[last]! + runs[last + 1]! === index) runs[last + 1]!++;
+		else runs.push(index, 1);
+	}
+	return runs;
+}
+
+/** Sizes around every boundary of words, blocks and summary words. */
+const sizes = fc.oneof(
+	fc.constantFrom(1, 63, 64, 65, 4095, 4096, 4097, 8192, 262_143, 262_144, 262_145),
+	fc.integer({ min: 1, max: 20_000 }),
+);
+
+type Step =
+	| { kind: "set" | "clear"; at: number }
+	| { kind: "setRange" | "clearRange"; at: number; length: number }
+	| { kind: "or" | "and" | "andNot" | "copyFrom"; other: { at: number; length: number }[] }
+	| { kind: "harvest" | "harvestRuns" | "setAll" | "clearAll" | "reload" };
+
+const fraction = fc.double({ min: 0, max: 1, noNaN: true });
+const range = fc.record({
+	at: fraction,
+	length: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 0.01, noNaN: true }), fraction),
+});
+const steps: fc.Arbitrary<Step[]> = fc.array(
+	fc.oneof(
+		{ weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("set" as const, "clear" as const), at: fraction }) },
+		{
+			weight: 4,
+			arbitrary: fc
+				.tuple(fc.constantFrom("setRange" as const, "clearRange" as const), range)
+				.map(([kind, where]) => ({ kind, ...where })),
+		},
+		{
+			weight: 3,
+			arbitrary: fc.record({
+				kind: fc.constantFrom("or" as const, "and" as const, "andNot" as const, "copyFrom" as const),
+				other: fc.array(range, { maxLength: 4 }),
+			}),
+		},
+		{
+			weight: 1,
+			arbitrary: fc.record({
+				kind: fc.constantFrom(
+					"harvest" as const,
+					"harvestRuns" as const,
+					"setAll" as const,
+					"clearAll" as const,
+					"reload" as const,
+				),
+			}),
+		},
+	),
+	{ maxLength: 12 },
+);
+
+/** A range given in fractions, as first and count within `size`. */
+function within(size: number, where: { at: number; length: number }): [first: number, count: number] {
+	const first = Math.min(size - 1, Math.floor(where.at * size));
+	return [first, Math.min(size - first, Math.ceil(where.length * size))];
+}
+
+/** Applies one step to the bitmap and to the oracle. */
+function apply(step: Step, bitmap: Bitmap, oracle: Set<number>): void {
+	const size = bitmap.bitCount;
+	switch (step.kind) {
+		case "set":
+		case "clear": {
+			const [index] = within(size, { at: step.at, length: 0 });
+			assert.is(bitmap[step.kind](index), oracle.has(index) === (step.kind === "clear"));
+			if (step.kind === "set") oracle.add(index);
+			else oracle.delete(index);
+			return;
+		}
+		case "setRange":
+		case "clearRange": {
+			const [first, count] = within(size, step);
+			bitmap[step.kind](first, count);
+			for (let i = first; i < first + count; i++) {
+				if (step.kind === "setRange") oracle.add(i);
+				else oracle.delete(i);
+			}
+			return;
+		}
+		case "harvest":
+			assert.equal([...bitmap.harvestList()], ascending(oracle));
+			oracle.clear();
+			return;
+		case "harvestRuns":
+			assert.equal([...bitmap.harvestRuns()], runsOf(ascending(oracle)));
+			oracle.clear();
+			return;
+		case "clearAll":
+			bitmap.clearAll();
+			oracle.clear();
+			return;
+		case "setAll":
+			bitmap.setAll();
+			for (let i = 0; i < size; i++) oracle.add(i);
+			return;
+		case "reload":
+			bitmap.loadBytes(bitmap.toBytes());
+			return;
+		default: {
+			const other = new Bitmap(bitmap.engine, size);
+			const members = new Set<number>();
+			for (const where of step.other) {
+				const [first, count] = within(size, where);
+				other.setRange(first, count);
+				for (let i = first; i < first + count; i++) members.add(i);
+			}
+			bitmap[step.kind](other);
+			if (step.kind === "copyFrom") oracle.clear();
+			if (step.kind === "or" || step.kind === "copyFrom") for (const index of members) oracle.add(index);
+			else for (const index of oracle) if (members.has(index) === (step.kind === "andNot")) oracle.delete(index);
+		}
+	}
+}
+
+test("any sequence of operations leaves the bits a Set would hold", () => {
+	fc.assert(
+		fc.property(sizes, steps, range, (size, sequence, where) => {
+			const engine = createEngine();
+			const bitmap = new Bitmap(engine, size);
+			const oracle = new Set<number>();
+			for (const step of sequence) apply(step, bitmap, oracle);
+			const expected = ascending(oracle);
+			assert.is(bitmap.count(), expected.length);
+			assert.equal([...bitmap.list()], expected);
+			assert.equal([...bitmap.runs()], runsOf(expected));
+			const [first, count] = within(size, where);
+			const inside = expected.filter((index) => index >= first && index < first + count);
+			assert.is(bitmap.countRange(first, count), inside.length);
+			assert.equal([...bitmap.list(first, count)], inside);
+			assert.is(bitmap.next(first), expected.find((index) => index >= first) ?? size);
+			const again = new Bitmap(engine, size);
+			again.loadBytes(bitmap.toBytes());
+			assert.ok(again.equals(bitmap));
+			if (again.set(first) || again.clear(first)) assert.not.ok(again.equals(bitmap));
+		}),
+		{ numRuns: 300 },
+	);
+});
+
+test("a bounded harvest or list, resumed until its end, gives every bit once and in order", () => {
+	fc.assert(
+		fc.property(
+			sizes,
+			fc.array(range, { maxLength: 6 }),
+			fc.integer({ min: 1, max: 5000 }),
+			range,
+			(size, ranges, capacity, where) => {
+				const engine = createEngine();
+				const bitmap = new Bitmap(engine, size);
+				for (const each of ranges) bitmap.setRange(...within(size, each));
+				const expected = [...bitmap.list()];
+				const list = new PageList(engine, capacity);
+				const [first, count] = within(size, where);
+				const listed: number[] = [];
+				for (let at = first; at < first + count; ) {
+					at = bitmap.listInto(list, at, first + count - at);
+					listed.push(...list.view());
+					if (at < first + count) assert.is(list.length, capacity, "it stops only when full");
+				}
+				assert.equal(
+					listed,
+					expected.filter((index) => index >= first && index < first + count),
+				);
+				const harvested: number[] = [];
+				for (let at = 0; at < size; ) {
+					at = bitmap.harvestInto(list, at);
+					harvested.push(...list.view());
+				}
+				assert.equal(harvested, expected);
+				assert.is(bitmap.count(), 0);
+				assert.is(bitmap.countRange(0, size), 0);
+			},
+		),
+		{ numRuns: 200 },
+	);
+});
+
+test("the pre-copy step sends, skips, clears and counts as Xen's rule says", () => {
+	fc.assert(
+		fc.property(
+			sizes,
+			fc.array(fc.tuple(fc.constantFrom("toSend" as const, "toSkip" as const, "toFix" as const), range), {
+				maxLength: 12,
+			}),
+			fc.boolean(),
+			fc.integer({ min: 1, max: 1024 }),
+			range,
+			(size, ranges, last, capacity, where) => {
+				const engine = createEngine();
+				const maps = new PreCopyStep(engine, size);
+				for (const [map, each] of ranges) maps[map].setRange(...within(size, each));
+				const before = {
+					toSend: new Set(maps.toSend.list()),
+					toSkip: new Set(maps.toSkip.list()),
+					toFix: new Set(maps.toFix.list()),
+				};
+				const [first, count] = within(size, where);
+				const batch = new PageList(engine, capacity);
+				const sent: number[] = [];
+				let skipped = 0;
+				for (let at = first; at < first + count; ) {
+					const result = maps.step(batch, at, first + count - at, last);
+					assert.is(result.sent, batch.length);
+					if (result.next < first + count) assert.is(result.sent, capacity, "it stops only when the batch is full");
+					sent.push(...batch.view());
+					skipped += result.skipped;
+					at = result.next;
+				}
+				const expectedSent: number[] = [];
+				let expectedSkipped = 0;
+				for (let page = first; page < first + count; page++) {
+					const [send, skip, fix] = [before.toSend.has(page), before.toSkip.has(page), before.toFix.has(page)];
+					if ((send && !skip) || (send && last) || (fix && last)) expectedSent.push(page);
+					else if (send && skip) expectedSkipped++;
+				}
+				assert.equal(sent, expectedSent);
+				assert.is(skipped, expectedSkipped);
+				const gone = new Set(expectedSent);
+				for (const map of ["toSend", "toSkip", "toFix"] as const) {
+					const expected = ascending(before[map]).filter((page) => map === "toSkip" || !gone.has(page));
+					assert.equal([...maps[map].list()], expected, map);
+				}
+			},
+		),
+		{ numRuns: 300 },
+	);
+});
+
+test.run();
