@@ -1,0 +1,144 @@
+// What host and worker say to each other. Every message to the worker but a cancellation carries an id; the worker answers
+// each id once. Buffers travel by transfer: batches are never cloned.
+//
+//   host ── start | describe | call | pause | resume | job ──▶ worker
+//   host ◀── reply | failure | answer | call-failure ───────── worker
+//
+// Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
+import type { PageBits } from "../../ports/guest.ts";
+import type { ErrorRecord } from "./errors.ts";
+
+/** Host to worker. */
+export type HostMessage =
+	| { readonly kind: "describe"; readonly id: number; readonly programUrl: string }
+	| ({ readonly kind: "start"; readonly id: number } & StartOrder)
+	| { readonly kind: "call"; readonly id: number; readonly request: unknown }
+	| { readonly kind: "cancel-call"; readonly id: number }
+	| { readonly kind: "pause"; readonly id: number }
+	| { readonly kind: "resume"; readonly id: number }
+	| { readonly kind: "job"; readonly id: number; readonly job: JobOrder };
+
+/** Worker to host. */
+export type WorkerMessage =
+	| { readonly kind: "reply"; readonly id: number; readonly value: unknown; readonly report: WorkReport }
+	| { readonly kind: "failure"; readonly id: number; readonly error: ErrorRecord; readonly report: WorkReport }
+	| { readonly kind: "answer"; readonly id: number; readonly response: unknown }
+	| { readonly kind: "call-failure"; readonly id: number; readonly error: ErrorRecord; readonly unsendable: boolean };
+
+/** Rides on every reply. */
+export interface WorkReport {
+	/** Pages of 4096 bytes; 0 before the guest has started. */
+	readonly pageCount: number;
+	/** Slices of live work since the last report, in ms. */
+	readonly slicesMs: readonly number[];
+}
+
+/** How to start a guest in the worker. */
+export interface StartOrder {
+	readonly programUrl: string;
+	/** Left out: the program brings them. */
+	readonly moduleBytes: Uint8Array<ArrayBuffer> | undefined;
+	readonly sliceMs: number;
+	readonly keepShadow: boolean;
+	/** A target: the memory's size at the source, in pages of 4096 bytes. Left out: a new guest. */
+	readonly targetPageCount: number | undefined;
+}
+
+/** What a started worker says of itself. */
+export interface StartedFacts {
+	readonly program: ProgramFacts;
+	readonly maximumPageCount: number;
+	readonly module: ModuleFact;
+}
+
+/** SHA-256 in hex. */
+export interface ModuleFact {
+	readonly hash: string;
+	readonly byteLength: number;
+}
+
+/** What of a program must be equal on both sides. */
+export interface ProgramFacts {
+	readonly name: string;
+	readonly version: string;
+	readonly clock: string;
+	readonly random: string;
+}
+
+/** Answer to `describe`. */
+export interface ProgramDescription {
+	readonly program: ProgramFacts;
+	/** The module that the program brings, if it brings one. */
+	readonly moduleBytes: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** Work beside the memory: what each job takes and gives. */
+export interface Jobs {
+	readonly open: { readonly order: Empty; readonly result: { readonly cursor: number } };
+	readonly peek: {
+		readonly order: {
+			readonly cursor: number;
+			readonly firstPage: number;
+			readonly pageCount: number;
+			readonly candidates: PageBits | undefined;
+		};
+		readonly result: { readonly bits: Uint8Array<ArrayBuffer> };
+	};
+	readonly harvest: {
+		readonly order: { readonly cursor: number };
+		readonly result: { readonly bits: Uint8Array<ArrayBuffer>; readonly dirtyCount: number; readonly pageCount: number };
+	};
+	readonly "put-back": { readonly order: { readonly cursor: number; readonly bits: PageBits }; readonly result: Empty };
+	readonly close: { readonly order: { readonly cursor: number }; readonly result: Empty };
+	readonly encode: { readonly order: EncodeOrder; readonly result: EncodeResult };
+	readonly apply: {
+		readonly order: { readonly buffer: ArrayBuffer; readonly byteLength: number; readonly checksum: bigint };
+		/** The buffer comes back on failure too, inside the failure's reply: see {@link ApplyResult}. */
+		readonly result: ApplyResult;
+	};
+	readonly hashes: {
+		readonly order: { readonly firstPage: number; readonly pageCount: number };
+		readonly result: { readonly hashes: Uint8Array<ArrayBuffer> };
+	};
+	readonly grow: { readonly order: { readonly pageCount: number }; readonly result: Empty };
+	readonly capture: { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
+	readonly restore: { readonly order: { readonly bytes: Uint8Array }; readonly result: Empty };
+	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
+	readonly prepare: { readonly order: Empty; readonly result: Empty };
+	readonly "memory-use": { readonly order: Empty; readonly result: WorkerMemoryUse };
+}
+
+/** No fields. */
+export type Empty = Readonly<Record<never, never>>;
+
+/** A job with its name. */
+export type JobOrder = { [Name in keyof Jobs]: { readonly name: Name } & Jobs[Name]["order"] }[keyof Jobs];
+
+/** See `encode` of {@link Jobs}. */
+export interface EncodeOrder {
+	readonly pageIndices: Uint32Array;
+	readonly compress: boolean;
+	/** Of at least `batchLimitBytes(pages)` bytes; comes back with the batch at its start. */
+	readonly buffer: ArrayBuffer;
+}
+
+/** See `encode` of {@link Jobs}. */
+export interface EncodeResult {
+	readonly buffer: ArrayBuffer;
+	readonly byteLength: number;
+	readonly checksum: bigint;
+	readonly zeroPages: number;
+}
+
+/** A refused batch is a result, not a failure, so that its buffer comes back. */
+export interface ApplyResult {
+	readonly buffer: ArrayBuffer;
+	readonly refused: ErrorRecord | undefined;
+}
+
+/** Bytes that a guest's worker holds. */
+export interface WorkerMemoryUse {
+	readonly guestBytes: number;
+	readonly shadowBytes: number;
+	readonly engineBytes: number;
+}
