@@ -62,6 +62,19 @@ export function hash64(engine: Engine, bytes: Uint8Array): bigint {
 }
 
 /**
+ * XXH3_64bits of bytes that already lie in the engine: no copy.
+ *
+ * @returns the hash as an unsigned 64-bit integer
+ * @throws RangeError when the region is not this engine's
+ */
+export function hash64Region(engine: Engine, region: Region): bigint {
+	engine.checkRegion("region", region, region.byteLength);
+	engine.exports.hash64(SECRET_OFFSET, region.offset, region.byteLength, HASH_RESULT_OFFSET);
+	const at = HASH_RESULT_OFFSET >>> 2;
+	return (BigInt(engine.words[at + 1]!) << 32n) | BigInt(engine.words[at]!);
+}
+
+/**
  * XXH3_128bits of any number of bytes.
  *
  * @returns 16 bytes: low 64 bits, high 64 bits, each little-endian

@@ -65,14 +65,22 @@ export class GuestMemoryKernels {
 	 * Sets bit i of `into` for every page i of [first, first + count) that differs from page i of the shadow; other bits stay.
 	 *
 	 * @param shadow a region of the engine: page i at byte 4096 i
+	 * @param at where page `first` lies in a shadow of only a part, and its bit in a bitmap of only a part
 	 * @returns pages that differ
 	 * @throws RangeError when the guest, the shadow or the bitmap is too small
 	 */
-	compareToShadow(shadow: Region, first: number, count: number, into: Bitmap): number {
+	compareToShadow(
+		shadow: Region,
+		first: number,
+		count: number,
+		into: Bitmap,
+		at: { readonly shadowPage?: number; readonly bit?: number } = {},
+	): number {
+		const { shadowPage = first, bit = first } = at;
 		this.#checkGuest(first, count);
-		const offset = checkPages(this.#engine, "shadow", shadow, first, count);
-		this.#checkBitmap(into, first, count);
-		return this.#exports.inplaceCompare(first, count, offset, into.region.offset, into.blockCount, first);
+		const offset = checkPages(this.#engine, "shadow", shadow, shadowPage, count);
+		this.#checkBitmap(into, bit, count);
+		return this.#exports.inplaceCompare(first, count, offset, into.region.offset, into.blockCount, bit);
 	}
 
 	/**
