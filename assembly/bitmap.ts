@@ -298,11 +298,12 @@ export function bitmapEqual(a: usize, b: usize, blocks: u32): u32 {
 }
 
 /** Makes the summary exact, after the words were written from outside. */
-export function bitmapSummarize(bitmap: usize, blocks: u32): void {
-  let summary = summaryOf(bitmap, blocks);
-  for (let block: u32 = 0; block < blocks; ++block) {
-    store<u64>(summary, nonZeroWords(bitmap));
-    bitmap += 512;
+export function bitmapSummarize(bitmap: usize, blocks: u32, firstBlock: u32, endBlock: u32): void {
+  let summary = summaryOf(bitmap, blocks) + ((<usize>firstBlock) << 3);
+  let block = bitmap + ((<usize>firstBlock) << 9);
+  for (let n = firstBlock; n < endBlock; ++n) {
+    store<u64>(summary, nonZeroWords(block));
+    block += 512;
     summary += 8;
   }
 }

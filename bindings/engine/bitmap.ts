@@ -1,6 +1,6 @@
 // Sets of pages as bitmaps in the engine's memory. assembly/bitmap.ts has the layout and its invariants.
 import { checkInteger, type Engine, type Region } from "./engine.ts";
-import { BITMAP_LIMIT_BITS, bitmapLayout, CELL_OFFSET, STAGING_BYTES, STAGING_OFFSET } from "./layout.ts";
+import { BITMAP_BLOCK_BITS, BITMAP_LIMIT_BITS, bitmapLayout, CELL_OFFSET, STAGING_BYTES, STAGING_OFFSET } from "./layout.ts";
 import type { PageList } from "./page-list.ts";
 
 const UNKNOWN = -1;
@@ -244,8 +244,48 @@ export class Bitmap {
 		if (lastBits !== 0 && bytes[expected - 1]! >>> lastBits !== 0)
 			throw new RangeError(`bytes sets bits beyond ${this.bitCount}`);
 		this.engine.bytes.set(bytes, this.region.offset);
-		this.engine.exports.bitmapSummarize(this.region.offset, this.blockCount);
+		this.engine.exports.bitmapSummarize(this.region.offset, this.blockCount, 0, this.blockCount);
 		this.#count = UNKNOWN;
+	}
+
+	/**
+	 * The bits of a range as bytes: bit first + i in byte i / 8 at position i mod 8. A copy; bits behind the range are clear.
+	 *
+	 * @param first a multiple of 8
+	 * @throws RangeError
+	 */
+	rangeBytes(first: number, count: number): Uint8Array<ArrayBuffer> {
+		const from = this.#byteRange(first, count);
+		const bytes = this.engine.bytes.slice(from, from + Math.ceil(count / 8));
+		if (count % 8 !== 0) bytes[bytes.length - 1]! &= (1 << (count % 8)) - 1;
+		return bytes;
+	}
+
+	/**
+	 * Replaces the bits of a range, up to the end of its last byte.
+	 *
+	 * @param first a multiple of 8
+	 * @param bytes as {@link rangeBytes} gives them
+	 * @throws RangeError
+	 */
+	loadRange(first: number, count: number, bytes: Uint8Array): void {
+		const from = this.#byteRange(first, count, bytes);
+		this.engine.bytes.set(bytes.subarray(0, Math.ceil(count / 8)), from);
+		this.#summarizeRange(first, count);
+	}
+
+	/**
+	 * Adds the bits of a range to those that are set.
+	 *
+	 * @param first a multiple of 8
+	 * @param bytes as {@link rangeBytes} gives them
+	 * @throws RangeError
+	 */
+	orRange(first: number, count: number, bytes: Uint8Array): void {
+		const from = this.#byteRange(first, count, bytes);
+		const to = this.engine.bytes;
+		for (let i = 0; i < Math.ceil(count / 8); i++) to[from + i]! |= bytes[i]!;
+		this.#summarizeRange(first, count);
 	}
 
 	/** For kernels that write into the bitmap: the count is no longer known. */
@@ -264,6 +304,21 @@ export class Bitmap {
 		if (other.engine !== this.engine) throw new TypeError(`${name} belongs to another engine`);
 		if (other.bitCount !== this.bitCount)
 			throw new RangeError(`${name} has ${other.bitCount} bits, expected ${this.bitCount}`);
+	}
+
+	#byteRange(first: number, count: number, bytes?: Uint8Array): number {
+		this.checkRange(first, count);
+		if (first % 8 !== 0) throw new RangeError(`first must be a multiple of 8, got ${first}`);
+		if (bytes !== undefined && bytes.byteLength < Math.ceil(count / 8))
+			throw new RangeError(`bytes must hold ${Math.ceil(count / 8)} bytes for ${count} bits, got ${bytes.byteLength}`);
+		return this.region.offset + first / 8;
+	}
+
+	#summarizeRange(first: number, count: number): void {
+		const firstBlock = Math.floor(first / BITMAP_BLOCK_BITS);
+		const endBlock = Math.ceil((first + count) / BITMAP_BLOCK_BITS);
+		this.engine.exports.bitmapSummarize(this.region.offset, this.blockCount, firstBlock, endBlock);
+		this.#count = UNKNOWN;
 	}
 
 	#checkIndex(index: number): void {

@@ -18,7 +18,7 @@ export interface EngineExports {
 	bitmapAnd(target: number, other: number, blocks: number): void;
 	bitmapCopy(target: number, other: number, blocks: number): void;
 	bitmapEqual(a: number, b: number, blocks: number): number;
-	bitmapSummarize(bitmap: number, blocks: number): void;
+	bitmapSummarize(bitmap: number, blocks: number, firstBlock: number, endBlock: number): void;
 	bitmapNext(bitmap: number, blocks: number, first: number, end: number): number;
 	bitmapList(bitmap: number, blocks: number, cell: number, end: number, out: number, capacity: number): number;
 	bitmapHarvest(bitmap: number, blocks: number, cell: number, end: number, out: number, capacity: number): number;

@@ -62,7 +62,7 @@ export interface GuestPages {
 	/**
 	 * Installs a whole batch, or nothing of it: every page is decoded and its hash checked first. Only on a target that
 	 * has not run yet.
-	 * @throws {PageBatchError} naming the page; nothing was installed.
+	 * @throws {BatchError} (engine/batch.ts) naming the page; nothing was installed.
 	 */
 	apply(batch: EncodedBatch): Promise<AppliedPages>;
 	/** Hashes of the memory as it is now, 16 bytes a page (XXH3-128). Meaningful while paused. */
@@ -225,6 +225,7 @@ export interface Obstacle {
 export type GuestErrorCode =
 	| "pause-deadline"
 	| "not-paused"
+	| "not-running"
 	| "gone"
 	| "too-large"
 	| "incompatible"
@@ -238,6 +239,7 @@ export type GuestErrorCode =
  * | --- | --- |
  * | `pause-deadline` | no pause point in time; the guest runs on |
  * | `not-paused` | the call needs a paused guest |
+ * | `not-running` | the call needs a running guest |
  * | `gone` | discarded, or its worker or process has ended |
  * | `too-large` | more pages than the target's limit |
  * | `incompatible` | a fact differs; the message names it |

@@ -1,0 +1,274 @@
+/**
+ * The plainest guest: a buffer in this process that is written through its API, and a few bytes of state. For programs
+ * that keep their data in one buffer, and for every test of what is above guests.
+ *
+ * Invariants: {@link MemoryGuest.write} fails while the guest is paused, so nothing changes then; every write is noted in
+ * the dirty log before it returns, so the log is exact.
+ */
+import { BatchDecoder, BatchEncoder } from "../../engine/batch.ts";
+import { createEngine, type Engine } from "../../engine/engine.ts";
+import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
+import type { Clock } from "../../ports/clock.ts";
+import {
+	type AppliedPages,
+	type EncodedBatch,
+	type Guest,
+	GuestError,
+	type GuestFactory,
+	type GuestLayout,
+	type GuestPages,
+	type GuestState,
+	type Interruptions,
+	type Obstacle,
+	PAGE_BYTES,
+	type PageBatch,
+	type PreparedTarget,
+} from "../../ports/guest.ts";
+import { WriteLog } from "./write-log.ts";
+
+/** What a memory guest is made with. */
+export interface MemoryGuestOptions {
+	readonly pageCount: number;
+	/** How far it may grow; `pageCount` if left out. */
+	readonly maximumPageCount?: number;
+	/** What must be equal on both sides. */
+	readonly facts?: Readonly<Record<string, string>>;
+}
+
+/**
+ * See the head of this file.
+ *
+ * @example
+ * ```ts ignore
+ * const guest = new MemoryGuest({ pageCount: 1024 });
+ * guest.write(5 * 4096, new TextEncoder().encode("hello"));
+ * ```
+ */
+export class MemoryGuest implements Guest {
+	readonly kind = "memory";
+	readonly dirty: WriteLog;
+	readonly pages: GuestPages;
+	readonly state: GuestState;
+	readonly #engine: Engine = createEngine();
+	readonly #maximumPageCount: number;
+	readonly #facts: Readonly<Record<string, string>>;
+	#bytes: Uint8Array<ArrayBuffer>;
+	#status: "running" | "paused" | "gone";
+	#state: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+
+	/** A running guest, its memory zero. @throws RangeError for sizes that make no sense. */
+	constructor(options: MemoryGuestOptions, status: "running" | "paused" = "running") {
+		const { pageCount, maximumPageCount = pageCount, facts = {} } = options;
+		if (!Number.isInteger(pageCount) || pageCount < 1) throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
+		if (maximumPageCount < pageCount) throw new RangeError(`maximumPageCount: must be at least pageCount ${pageCount}, got ${maximumPageCount}`);
+		this.#bytes = new Uint8Array(pageCount * PAGE_BYTES);
+		this.#maximumPageCount = maximumPageCount;
+		this.#facts = facts;
+		this.#status = status;
+		this.dirty = new WriteLog(this.#engine, maximumPageCount, () => this.pageCount);
+		this.pages = this.#makePages();
+		this.state = this.#makeState();
+	}
+
+	/** Pages it has now. */
+	get pageCount(): number {
+		return this.#bytes.byteLength / PAGE_BYTES;
+	}
+
+	/** Whether it runs: only then can it be written. */
+	get running(): boolean {
+		return this.#status === "running";
+	}
+
+	/** The guest's state beside its memory: whatever the program wants to carry along. @throws {GuestError} unless it runs. */
+	setState(bytes: Uint8Array): void {
+		this.#require("running");
+		this.#state = bytes.slice();
+	}
+
+	/** A copy of the state. */
+	getState(): Uint8Array<ArrayBuffer> {
+		return this.#state.slice();
+	}
+
+	/** Writes into memory. @throws {GuestError} `gone`, or `not-running` while paused; RangeError beyond the memory. */
+	write(byteOffset: number, bytes: Uint8Array): void {
+		this.#require("running");
+		if (byteOffset < 0 || byteOffset + bytes.byteLength > this.#bytes.byteLength)
+			throw new RangeError(`byteOffset: ${byteOffset} + ${bytes.byteLength} bytes lie beyond ${this.#bytes.byteLength}`);
+		if (bytes.byteLength === 0) return;
+		this.#bytes.set(bytes, byteOffset);
+		const firstPage = Math.floor(byteOffset / PAGE_BYTES);
+		this.dirty.note(firstPage, Math.floor((byteOffset + bytes.byteLength - 1) / PAGE_BYTES) - firstPage + 1);
+	}
+
+	/** A copy of a part of the memory. @throws {GuestError} `gone`; RangeError beyond the memory. */
+	read(byteOffset: number, byteLength: number): Uint8Array<ArrayBuffer> {
+		this.#require("any");
+		if (byteOffset < 0 || byteOffset + byteLength > this.#bytes.byteLength)
+			throw new RangeError(`byteOffset: ${byteOffset} + ${byteLength} bytes lie beyond ${this.#bytes.byteLength}`);
+		return this.#bytes.slice(byteOffset, byteOffset + byteLength);
+	}
+
+	/** Adds zero pages at the end while running. @throws RangeError beyond the maximum. */
+	growMemory(pageCount: number): void {
+		this.#require("running");
+		this.#resize(pageCount);
+	}
+
+	pause(): Promise<void> {
+		return this.#do(() => {
+			this.#status = "paused";
+		});
+	}
+
+	resume(): Promise<void> {
+		return this.#do(() => {
+			this.#status = "running";
+		});
+	}
+
+	discard(): Promise<void> {
+		this.#status = "gone";
+		this.#bytes = new Uint8Array(0);
+		this.#engine.dispose();
+		return Promise.resolve();
+	}
+
+	takeInterruptions(): Interruptions {
+		return { slicesMs: [], pauseWaitMs: 0 };
+	}
+
+	#makePages(): GuestPages {
+		const guest = this;
+		const encoder = new BatchEncoder(this.#engine);
+		let decoder: BatchDecoder | undefined;
+		return {
+			get pageCount() {
+				return guest.pageCount;
+			},
+			encode: (pageIndices, { compress }) => this.#do(() => this.#encode(encoder, pageIndices, compress)),
+			apply: (batch) =>
+				this.#do(() => {
+					decoder ??= new BatchDecoder(this.#engine);
+					return this.#apply(decoder, batch);
+				}),
+			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
+			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
+		};
+	}
+
+	#makeState(): GuestState {
+		return {
+			layout: () => ({
+				kind: this.kind,
+				pageBytes: PAGE_BYTES,
+				pageCount: this.pageCount,
+				maximumPageCount: this.#maximumPageCount,
+				resources: [],
+				facts: this.#facts,
+			}),
+			capture: () =>
+				this.#do(() => {
+					this.#require("paused");
+					return this.#state.slice();
+				}),
+			restore: (bytes) =>
+				this.#do(() => {
+					this.#require("paused");
+					this.#state = bytes.slice();
+				}),
+			resource: () => Promise.resolve(undefined),
+		};
+	}
+
+	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, compress: boolean): PageBatch {
+		const encoded = encoder.encode({ pageIndices, source: { kind: "memory", bytes: this.#bytes }, compress, into: "fresh" });
+		const bytes = encoded.bytes as Uint8Array<ArrayBuffer>;
+		return {
+			bytes,
+			checksum: encoded.checksum,
+			pageIndices,
+			hashes: encoded.hashes,
+			zeroPages: encoded.zeroPages,
+			wireByteLength: bytes.byteLength,
+			release: () => undefined,
+		};
+	}
+
+	#apply(decoder: BatchDecoder, batch: EncodedBatch): AppliedPages {
+		this.#require("paused");
+		const decoded = decoder.decode(batch.bytes, { pageCount: this.pageCount, checksum: batch.checksum });
+		decoded.install(this.#bytes);
+		return { pageIndices: decoded.pageIndices(), hashes: decoded.hashes() };
+	}
+
+	#hashes(firstPage: number, pageCount: number): Uint8Array {
+		const hashes = new Uint8Array(pageCount * HASH_BYTES);
+		for (let i = 0; i < pageCount; i++) {
+			const at = (firstPage + i) * PAGE_BYTES;
+			hashes.set(hash128(this.#engine, this.#bytes.subarray(at, at + PAGE_BYTES)), i * HASH_BYTES);
+		}
+		return hashes;
+	}
+
+	#resize(pageCount: number): void {
+		if (pageCount > this.#maximumPageCount)
+			throw new GuestError("too-large", `${pageCount} pages are more than this guest's limit of ${this.#maximumPageCount}`);
+		const before = this.pageCount;
+		if (pageCount <= before) return;
+		const grown = new Uint8Array(pageCount * PAGE_BYTES);
+		grown.set(this.#bytes);
+		this.#bytes = grown;
+		this.dirty.note(before, pageCount - before);
+	}
+
+	#require(status: "running" | "paused" | "any"): void {
+		if (this.#status === "gone") throw new GuestError("gone", "the guest has been discarded");
+		if (status === "running" && this.#status !== "running") throw new GuestError("not-running", "the guest is paused");
+		if (status === "paused" && this.#status !== "paused") throw new GuestError("not-paused", "the guest runs");
+	}
+
+	/** Runs `work` unless the guest is gone; what it throws rejects. */
+	async #do<T>(work: () => T): Promise<T> {
+		this.#require("any");
+		return work();
+	}
+}
+
+/** Builds targets for memory guests. */
+export class MemoryGuestFactory implements GuestFactory {
+	readonly kind = "memory";
+	readonly #clock: Clock;
+	readonly #maximumPageCount: number;
+	readonly #facts: Readonly<Record<string, string>>;
+
+	/** @param maximumPageCount - the largest guest this side takes. @param facts - what a guest must agree with. */
+	constructor(clock: Clock, maximumPageCount: number, facts: Readonly<Record<string, string>> = {}) {
+		this.#clock = clock;
+		this.#maximumPageCount = maximumPageCount;
+		this.#facts = facts;
+	}
+
+	check(layout: GuestLayout): readonly Obstacle[] {
+		const obstacles: Obstacle[] = [];
+		const add = (fact: string, message: string) => obstacles.push({ fact, message });
+		if (layout.pageBytes !== PAGE_BYTES) add("pageBytes", `pages of ${layout.pageBytes} bytes, this target has ${PAGE_BYTES}`);
+		if (layout.pageCount > this.#maximumPageCount) add("pageCount", `${layout.pageCount} pages, this target takes at most ${this.#maximumPageCount}`);
+		for (const name of new Set([...Object.keys(layout.facts), ...Object.keys(this.#facts)]))
+			if (layout.facts[name] !== this.#facts[name])
+				add(name, `the fact '${name}' is '${layout.facts[name] ?? "missing"}' at the source and '${this.#facts[name] ?? "missing"}' here`);
+		return obstacles;
+	}
+
+	missing(): readonly string[] {
+		return [];
+	}
+
+	setUp(layout: GuestLayout): Promise<PreparedTarget> {
+		const startedMs = this.#clock.now();
+		const maximumPageCount = Math.min(this.#maximumPageCount, Math.max(layout.maximumPageCount, layout.pageCount));
+		const guest = new MemoryGuest({ pageCount: layout.pageCount, maximumPageCount, facts: layout.facts }, "paused");
+		return Promise.resolve({ guest, setupMs: this.#clock.now() - startedMs });
+	}
+}

@@ -1,0 +1,124 @@
+/**
+ * The records of one move over one link, on either side.
+ *
+ * A background loop takes frames from the link as they come. Page batches and other bulk go straight to the consumer's
+ * `onFrame`; everything else waits in an inbox until a phase asks for it. A refusal, an abort, a malformed record or the
+ * end of the link fails the whole conversation at once, whatever phase is under way.
+ */
+import type { EncodedBatch } from "../ports/guest.ts";
+import type { IncomingFrame, Link } from "../ports/link.ts";
+import { LinkError } from "../ports/link.ts";
+import { BATCH_TYPE } from "../wire/record-types.ts";
+import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
+import { MoveError } from "./move-error.ts";
+
+/** See the head of this file. */
+export class Conversation {
+	readonly #link: Link;
+	readonly #failure = new AbortController();
+	readonly #inbox: Record[] = [];
+	#arrived: (() => void) | undefined;
+
+	/** Starts to listen at once. */
+	constructor(link: Link) {
+		this.#link = link;
+		void this.#listen();
+	}
+
+	/** Aborts with a {@link MoveError} or {@link LinkError} as reason once the conversation cannot go on. */
+	get failed(): AbortSignal {
+		return this.#failure.signal;
+	}
+
+	/** Bytes given to the link so far. */
+	get bytesSent(): number {
+		return this.#link.traffic.bytesSent;
+	}
+
+	/** Sends a record. @throws {LinkError} */
+	send(record: Record): Promise<void> {
+		return this.#link.send(encodeRecord(record));
+	}
+
+	/** Sends a page batch as the engine made it. @throws {LinkError} */
+	sendBatch(batch: EncodedBatch & { readonly wireByteLength?: number }): Promise<void> {
+		const frame = { type: BATCH_TYPE, payload: batch.bytes, checksum: batch.checksum };
+		return this.#link.send(
+			batch.wireByteLength === undefined || batch.wireByteLength === batch.bytes.byteLength
+				? frame
+				: { ...frame, modelledByteLength: batch.wireByteLength },
+		);
+	}
+
+	/**
+	 * The next record, which must be of this type.
+	 * @throws {MoveError} `protocol` naming what came instead; whatever ended the conversation.
+	 */
+	async expect<Type extends Record["type"]>(type: Type, signal: AbortSignal): Promise<Extract<Record, { type: Type }>> {
+		const record = await this.#next(signal);
+		if (record.type === type) return record as Extract<Record, { type: Type }>;
+		const error = new MoveError("protocol", `expected the record '${type}', the peer sent '${record.type}'`);
+		this.#failure.abort(error);
+		throw error;
+	}
+
+	/** Says why this side gives up, as far as the link still carries it, and drops the link. */
+	async giveUp(error: MoveError): Promise<void> {
+		this.#failure.abort(error);
+		if (!this.#link.ended.aborted) {
+			const word = this.#link.send(encodeRecord({ type: "abort", code: error.code, message: error.message }), "urgent");
+			await word.then(
+				() => this.#link.close(),
+				() => undefined, // the link is gone: the peer finds out by itself
+			);
+		}
+		this.#link.abort(error);
+	}
+
+	/** Ends the conversation in order. */
+	async close(): Promise<void> {
+		this.#failure.abort(new LinkError("closed", "this side ended the conversation"));
+		await this.#link.close();
+	}
+
+	async #next(signal: AbortSignal): Promise<Record> {
+		for (;;) {
+			signal.throwIfAborted();
+			const record = this.#inbox.shift();
+			if (record !== undefined) return record;
+			this.#failure.signal.throwIfAborted();
+			await new Promise<void>((resolve, reject) => {
+				this.#arrived = resolve;
+				signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+			});
+		}
+	}
+
+	async #listen(): Promise<void> {
+		try {
+			while (!this.#failure.signal.aborted) {
+				const frame = await this.#link.receive();
+				const record = decodeFrame(frame);
+				if (record === undefined) continue;
+				if (record.type === "refuse") throw new MoveError("refused", record.message);
+				if (record.type === "reject")
+					throw new MoveError("corrupt", `the target found: ${record.message}`, { pageIndex: record.pageIndex });
+				if (record.type === "abort") throw new MoveError("peer", `the peer gave up (${record.code}): ${record.message}`);
+				this.#inbox.push(record);
+				this.#arrived?.();
+			}
+		} catch (error) {
+			this.#failure.abort(error);
+			this.#arrived?.();
+		}
+	}
+}
+
+/** Decodes and releases a frame; `undefined` for an optional record this version does not know. */
+function decodeFrame(frame: IncomingFrame): Record | undefined {
+	try {
+		return decodeRecord(frame);
+	} finally {
+		frame.release();
+	}
+}

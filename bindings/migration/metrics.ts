@@ -1,0 +1,77 @@
+/**
+ * What a move reports: the paper's metrics (spec section 1), per round and in total, and the pauses that downtime alone
+ * would hide. Times are on the source's clock, in ms.
+ */
+import type { MovePhase } from "../handover/move-error.ts";
+import type { RoundFacts, StopReason } from "../policies/convergence.ts";
+
+/** The techniques of this version. */
+export type TechniqueName = "stop-and-copy" | "pre-copy";
+
+/**
+ * How memory is verified. `transport`: what was sent is what was installed, always on. `full`: the paused source's whole
+ * memory is hashed again, which also catches a dirty page that no tracker saw.
+ */
+export type Verification = "transport" | "full";
+
+/** The metrics of one move. */
+export interface MoveMetrics {
+	readonly technique: TechniqueName;
+	readonly verification: Verification;
+	/** Target memory and code, dirty tracker: our own preparation, beside the paper's times and in none of them. */
+	readonly setupMs: number;
+	/** From the first page until the guest is paused: the live rounds. */
+	readonly preparationMs: number;
+	/** From the guest being paused until the target is known to run. */
+	readonly downtimeMs: number;
+	/** From the target running until the source has let go of its copy. */
+	readonly resumeMs: number;
+	/** Preparation + downtime + resume. */
+	readonly totalMs: number;
+	/** Of the downtime: the final round, capturing state and sending it, hashing all memory again, the target's verification. */
+	readonly downtimeParts: { readonly finalRoundMs: number; readonly stateMs: number; readonly verifyMs: number; readonly commitMs: number };
+	readonly pageCount: number;
+	/** Duplicates counted. */
+	readonly pagesTransferred: number;
+	readonly zeroPages: number;
+	/** Everything this side gave to the link, headers and control records included. */
+	readonly bytesOnWire: number;
+	/** Faults that the network served; only techniques that resume before all pages are there have any. */
+	readonly networkFaults: number;
+	/** First touches of pages that were already there. */
+	readonly minorFaults: number;
+	readonly rounds: readonly RoundFacts[];
+	readonly stopReason: StopReason | undefined;
+	/** Longest time that live work held the guest's thread at a stretch. */
+	readonly longestSliceMs: number;
+	/** 95 % of the slices were no longer than this. */
+	readonly sliceP95Ms: number;
+	/** How long the guest took to reach its pause point. */
+	readonly pauseWaitMs: number;
+	/** What the operation itself held on the source: bitmaps, lists, hash table. */
+	readonly memoryBytes: number;
+}
+
+/** One step of progress. A fraction never runs backwards. */
+export interface MoveProgress {
+	readonly moveId: string;
+	readonly phase: MovePhase | "done";
+	/** 0 … 1. */
+	readonly fraction: number;
+	/** Milliseconds to the end, as far as it can be told. */
+	readonly etaMs: number | undefined;
+	/** The round under way, from 1; 0 before the first. */
+	readonly round: number;
+	readonly pendingPages: number;
+	readonly sentPages: number;
+	readonly bandwidthBytesPerMs: number;
+	/** What pausing now would cost. */
+	readonly expectedDowntimeMs: number | undefined;
+}
+
+/** The value below which `share` (0 … 1) of the values lie; 0 for none. */
+export function percentile(values: readonly number[], share: number): number {
+	if (values.length === 0) return 0;
+	const sorted = [...values].sort((a, b) => a - b);
+	return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+}

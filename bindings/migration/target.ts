@@ -1,0 +1,320 @@
+/**
+ * The target side of a move: builds a guest, installs what arrives, verifies it, and runs it when told to.
+ *
+ * Guarantee: the guest runs here only after memory, state and layout have matched the source's digest, the ledger has
+ * taken the word `running` in place of `ready`, and the lease (if there is one) is held. Anything else discards what
+ * arrived, and `declined` then voids a late *go*. The order of records is judged by `target-states.ts` alone.
+ */
+import { createEngine } from "../engine/engine.ts";
+import { MoveLedger, type TargetLedger } from "../handover/ledger.ts";
+import { MoveError } from "../handover/move-error.ts";
+import { toMoveError, withDeadline } from "../handover/phases.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
+import type { Lease, LeaseGrant } from "../ports/lease.ts";
+import type { IncomingFrame, Link } from "../ports/link.ts";
+import { PageHashTable, toHex } from "../wire/digest.ts";
+import { MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
+import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
+import { preparedTarget, stepTarget, type TargetAction, type TargetState, verifiedTarget } from "./target-states.ts";
+
+/** What a target works with. */
+export interface ReceiveServices {
+	/** An incoming link. The receiver owns it from here on and closes it. */
+	readonly link: Link;
+	/** One per kind of guest that this side takes. */
+	readonly factories: readonly GuestFactory[];
+	readonly clock: Clock;
+	/** Keep one per process: queries about a move come on other links. In memory if left out. */
+	readonly ledger?: TargetLedger;
+	/** Taken before the guest runs, if the source gives one up. */
+	readonly lease?: Lease;
+}
+
+/** How a target behaves. */
+export interface ReceiveOptions {
+	/** Ends the reception up to *go*. */
+	readonly signal?: AbortSignal;
+	/** Longest silence of the source, in ms: 30 s if left out. */
+	readonly idleMs?: number;
+	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
+	readonly readyMs?: number;
+	/** Called at each change of state, for logs and tests. */
+	readonly onState?: (name: TargetState["name"]) => void;
+}
+
+/** How a reception ended. */
+export type ReceiveResult =
+	/** The guest runs here. */
+	| { readonly outcome: "running"; readonly moveId: string; readonly guest: Guest; readonly grant: LeaseGrant | undefined; readonly setupMs: number }
+	/** Nothing of it is left here. */
+	| { readonly outcome: "discarded"; readonly moveId: string | undefined; readonly error: MoveError }
+	/** The link carried a question about an earlier move. */
+	| { readonly outcome: "answered"; readonly moveId: string; readonly status: AnswerStatus };
+
+/** What a target says of a move when asked. */
+export type AnswerStatus = Extract<Record, { type: "answer" }>["status"];
+
+const IDLE_MS = 30_000;
+const READY_MS = 30_000;
+
+/**
+ * Serves one incoming link: a move, or a query about one.
+ *
+ * @returns how it ended; failures are in the result, never thrown.
+ *
+ * @example
+ * ```ts ignore
+ * const result = await receiveGuest({ link, factories: [factory], clock, ledger });
+ * if (result.outcome === "running") serve(result.guest);
+ * ```
+ */
+export async function receiveGuest(services: ReceiveServices, options: ReceiveOptions = {}): Promise<ReceiveResult> {
+	return new Reception(services, options).run();
+}
+
+class Reception {
+	readonly #link: Link;
+	readonly #services: ReceiveServices;
+	readonly #options: ReceiveOptions;
+	readonly #ledger: TargetLedger;
+	readonly #applies = new Set<Promise<void>>();
+	readonly #resources = new Map<string, Uint8Array<ArrayBuffer>>();
+	#state: TargetState = { name: "greeting" };
+	#moveId: string | undefined;
+	#factory: GuestFactory | undefined;
+	#layout: GuestLayout | undefined;
+	#guest: Guest | undefined;
+	#hashes: PageHashTable | undefined;
+	#stateBytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+	#applyFailure: unknown;
+	#setupMs = 0;
+	#grant: LeaseGrant | undefined;
+
+	constructor(services: ReceiveServices, options: ReceiveOptions) {
+		this.#link = services.link;
+		this.#services = services;
+		this.#options = options;
+		this.#ledger = services.ledger ?? new MoveLedger("target");
+	}
+
+	async run(): Promise<ReceiveResult> {
+		try {
+			const first = await this.#take((record) => Promise.resolve(record));
+			if (first?.type === "query") return await this.#answer(first.moveId);
+			await this.#greet(first);
+			while (this.#state.name !== "running") await this.#take((record, frame) => this.#onRecord(record, frame));
+		} catch (error) {
+			return this.#discard(toMoveError(error, undefined, this.#options.signal));
+		}
+		// The guest runs. Whether the source hears of it decides nothing here.
+		await this.#send({ type: "running" }).catch(() => undefined);
+		const closing = withDeadline(this.#services.clock, { deadlineMs: IDLE_MS }, () => this.#link.close());
+		await closing.catch(() => this.#link.abort(undefined));
+		return { outcome: "running", moveId: this.#moveId!, guest: this.#guest!, grant: this.#grant, setupMs: this.#setupMs };
+	}
+
+	/** Takes one record and hands it on; its frame is released afterwards unless `use` keeps it (see {@link #apply}). */
+	async #take<T>(use: (record: Record, frame: IncomingFrame) => Promise<T>): Promise<T | undefined> {
+		const waitMs = this.#state.name === "ready" ? (this.#options.readyMs ?? READY_MS) : (this.#options.idleMs ?? IDLE_MS);
+		const limits = { deadlineMs: waitMs, cancel: this.#options.signal };
+		const frame = await withDeadline(this.#services.clock, limits, () => this.#link.receive());
+		let keep = false;
+		try {
+			const record = decodeRecord(frame);
+			if (record === undefined) return undefined;
+			if (record.type === "abort") throw new MoveError("peer", `the source gave up (${record.code}): ${record.message}`);
+			keep = record.type === "batch";
+			return await use(record, frame);
+		} finally {
+			if (!keep) frame.release();
+		}
+	}
+
+	async #answer(moveId: string): Promise<ReceiveResult> {
+		const status = await answerFromLedger(this.#ledger, moveId);
+		await this.#send({ type: "answer", moveId, status }).catch(() => undefined); // the asker will ask again
+		await this.#link.close();
+		return { outcome: "answered", moveId, status };
+	}
+
+	async #greet(hello: Record | undefined): Promise<void> {
+		if (hello?.type !== "hello") throw new MoveError("protocol", `a target that is 'greeting' cannot take the record '${hello?.type ?? "unknown"}'`);
+		const { layout, moveId } = hello;
+		this.#moveId = moveId;
+		this.#layout = layout;
+		this.#factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
+		if (this.#factory === undefined) throw new MoveError("refused", `this target takes no guests of kind '${layout.kind}'`);
+		const obstacles = this.#factory.check(layout);
+		if (obstacles.length > 0) throw new MoveError("refused", obstacles.map(({ message }) => message).join("; "));
+		if (!(await this.#ledger.step(moveId, undefined, "receiving"))) {
+			this.#moveId = undefined; // not ours to decline
+			throw new MoveError("refused", `the move '${moveId}' is already known here`);
+		}
+		const missing = this.#factory.missing(layout);
+		this.#enter(missing.length === 0 ? { name: "setting-up" } : { name: "collecting", layout, missing: new Set(missing) });
+		await this.#send({ type: "welcome", missing });
+		if (missing.length === 0) await this.#setUp();
+	}
+
+	async #onRecord(record: Record, frame: IncomingFrame): Promise<void> {
+		const { state, action } = stepTarget(this.#state, record);
+		this.#enter(state);
+		await this.#act(action, frame);
+	}
+
+	async #act(action: TargetAction, frame: IncomingFrame): Promise<void> {
+		switch (action.do) {
+			case "nothing":
+				return;
+			case "collect":
+				return this.#collect(action.record, action.complete);
+			case "apply":
+				return this.#apply(action.record, frame);
+			case "grow":
+				await this.#settleApplies();
+				await this.#guest!.pages.grow(action.pageCount);
+				return this.#hashes!.grow(action.pageCount);
+			case "keep-state":
+				if (action.record.total > MAX_STATE_BYTES) throw new MoveError("protocol", `state of ${action.record.total} bytes, at most ${MAX_STATE_BYTES}`);
+				if (action.record.offset === 0) this.#stateBytes = new Uint8Array(action.record.total);
+				return this.#stateBytes.set(action.record.bytes, action.record.offset);
+			case "verify":
+				return this.#verify(action.record);
+			case "activate":
+				return this.#activate();
+		}
+	}
+
+	async #collect(record: Extract<Record, { type: "resource" }>, complete: boolean): Promise<void> {
+		const announced = this.#layout!.resources.find(({ hash }) => hash === record.hash)?.byteLength;
+		if (record.total !== announced || record.total > MAX_RESOURCE_BYTES)
+			throw new MoveError("protocol", `resource ${record.hash} has ${record.total} bytes, announced were ${announced}`);
+		if (record.offset === 0) this.#resources.set(record.hash, new Uint8Array(record.total));
+		const bytes = this.#resources.get(record.hash);
+		if (bytes === undefined || record.offset + record.bytes.byteLength > record.total)
+			throw new MoveError("protocol", `resource ${record.hash}: bytes out of order`);
+		bytes.set(record.bytes, record.offset);
+		if (!complete) return;
+		const hash = toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+		if (hash !== record.hash) throw new MoveError("corrupt", `resource ${record.hash} arrived with the hash ${hash}`);
+		if (this.#state.name === "setting-up") await this.#setUp();
+	}
+
+	async #setUp(): Promise<void> {
+		const { clock } = this.#services;
+		const stop = { cancel: this.#options.signal, peer: this.#link.ended };
+		let abandoned = true;
+		// A set-up that finishes after the source has gone is discarded there and then.
+		const prepared = await withDeadline(clock, stop, async (signal) => {
+			const target = await this.#factory!.setUp(this.#layout!, this.#resources, signal);
+			if (signal.aborted && abandoned) await target.guest.discard();
+			return target;
+		});
+		abandoned = false;
+		this.#guest = prepared.guest;
+		this.#setupMs = prepared.setupMs;
+		this.#resources.clear();
+		this.#hashes = new PageHashTable(createEngine(), this.#layout!.pageCount);
+		this.#enter(preparedTarget(this.#state, this.#layout!.pageCount));
+		await this.#send({ type: "prepared", setupMs: prepared.setupMs });
+	}
+
+	/** Batches are applied in the order of their arrival while the next ones are read; the window bounds how many. */
+	#apply(record: Extract<Record, { type: "batch" }>, frame: IncomingFrame): Promise<void> {
+		if (this.#applyFailure !== undefined) {
+			frame.release();
+			return Promise.reject(this.#applyFailure);
+		}
+		const applied = this.#guest!.pages
+			.apply({ bytes: record.bytes, checksum: record.checksum })
+			.then(({ pageIndices, hashes }) => this.#hashes!.set(pageIndices, hashes))
+			.catch((error: unknown) => {
+				this.#applyFailure ??= error;
+			})
+			.finally(() => {
+				this.#applies.delete(applied);
+				frame.release();
+			});
+		this.#applies.add(applied);
+		return Promise.resolve();
+	}
+
+	async #settleApplies(): Promise<void> {
+		await Promise.all(this.#applies);
+		if (this.#applyFailure !== undefined) throw this.#applyFailure;
+	}
+
+	async #verify(record: Extract<Record, { type: "digest" }>): Promise<void> {
+		await this.#settleApplies();
+		const digest = this.#hashes!.digest(this.#stateBytes);
+		if (digest !== record.digest)
+			throw new MoveError("corrupt", `the digest of what arrived is ${digest}, the source's is ${record.digest}`);
+		await this.#guest!.state.restore(this.#stateBytes);
+		if (!(await this.#ledger.step(this.#moveId!, "receiving", "ready"))) throw new MoveError("peer", "the move was declined when it was asked about");
+		this.#enter(verifiedTarget(this.#state));
+		await this.#send({ type: "ready" });
+	}
+
+	async #activate(): Promise<void> {
+		const { lease } = this.#services;
+		if (lease !== undefined) {
+			this.#grant = await lease.acquire();
+			if (this.#grant === undefined) throw new MoveError("lease", "somebody else holds the lease");
+		}
+		if (!(await this.#ledger.step(this.#moveId!, "ready", "running"))) throw new MoveError("peer", "the move was declined before go arrived");
+		try {
+			await this.#guest!.resume();
+		} catch (cause) {
+			await this.#guest!.discard();
+			await this.#ledger.step(this.#moveId!, "running", "declined");
+			throw new MoveError("guest", `the verified guest could not be started: ${String(cause)}`, { cause });
+		}
+	}
+
+	/** Leaves nothing behind, and says why as far as the link still carries it. */
+	async #discard(error: MoveError): Promise<ReceiveResult> {
+		const { clock, lease } = this.#services;
+		if (this.#moveId !== undefined) {
+			const from = this.#state.name === "ready" || this.#state.name === "running" ? "ready" : "receiving";
+			await this.#ledger.step(this.#moveId, from, "declined").catch(() => false); // a dead store: `ready` never becomes `running`
+		}
+		if (this.#grant !== undefined) await lease?.release(this.#grant).catch(() => undefined);
+		await this.#guest?.discard().catch(() => undefined); // a crashed guest is gone already
+		const word: Record =
+			error.code === "refused"
+				? { type: "refuse", code: error.code, message: error.message }
+				: error.code === "corrupt"
+					? { type: "reject", code: error.code, message: error.message, ...(error.pageIndex === undefined ? {} : { pageIndex: error.pageIndex }) }
+					: { type: "abort", code: error.code, message: error.message };
+		const farewell = withDeadline(clock, { deadlineMs: 1000 }, async () => {
+			await this.#send(word);
+			await this.#link.close();
+		});
+		await farewell.catch(() => undefined); // the source is gone, or will find out by its own deadline
+		this.#link.abort(error);
+		return { outcome: "discarded", moveId: this.#moveId, error };
+	}
+
+	#send(record: Record): Promise<void> {
+		return this.#link.send(encodeRecord(record));
+	}
+
+	#enter(state: TargetState): void {
+		if (state.name !== this.#state.name) this.#options.onState?.(state.name);
+		this.#state = state;
+	}
+}
+
+/**
+ * What this side says of a move. Whatever does not run yet is declined here and now, which voids a late *go*; a move that
+ * a durable ledger has never seen is declined as well, one that a ledger in memory has never seen is `unknown`.
+ */
+async function answerFromLedger(ledger: TargetLedger, moveId: string): Promise<AnswerStatus> {
+	for (;;) {
+		const word = await ledger.read(moveId);
+		if (word === "running" || word === "declined") return word;
+		if (word === undefined && !ledger.durable) return "unknown";
+		if (await ledger.step(moveId, word, "declined")) return "declined";
+	}
+}

@@ -1,0 +1,300 @@
+/**
+ * The iteration engine: sends a guest's pages in rounds while the guest runs, then the rest while it is paused. Pre-copy,
+ * the save family and hybrid moves share it; they differ in the sink, the policies, and what happens around it.
+ *
+ *   live round     for each window of up to 1024 pages of to_send:
+ *                    peek the dirty log over the window's range   → to_skip
+ *                    pre-copy step                                → the pages to send now
+ *                    encode beside the memory, send, note hashes
+ *                  harvest the dirty log (read and clear)         → to_send of the next round
+ *   final round    the guest is paused: harvest, then everything in to_send or to_fix
+ *
+ * Invariants: a dirty bit is cleared (harvested) before its page is read, so a change is sent twice rather than lost; a
+ * grown size is announced before any page beyond the old one; at most a few batches are under way, whatever the size of
+ * the guest.
+ *
+ * Source: spec section 1, Hines et al. (Xen's pre-copy as the paper describes it), with Xen's batch of 1024 pages.
+ */
+import type { Bitmap } from "../engine/bitmap.ts";
+import { createEngine, type Engine } from "../engine/engine.ts";
+import { PageList } from "../engine/page-list.ts";
+import { PreCopyStep } from "../engine/precopy.ts";
+import type { CompressionPolicy } from "../policies/compression.ts";
+import type { ConvergenceFacts, ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
+import { Pacer, type PacingPolicy } from "../policies/pacing.ts";
+import type { Clock } from "../ports/clock.ts";
+import { type DirtyCursor, type Guest, MAX_BATCH_PAGES, PAGE_BYTES, type PageBatch } from "../ports/guest.ts";
+import { PageHashTable } from "../wire/digest.ts";
+import type { PageSink } from "./page-sink.ts";
+
+/** Pages encoded in one call: 1 MiB keeps one slice on the guest's thread well under 2 ms. */
+const ENCODE_PAGES = 256;
+/** Encoded batches that may wait for the sink, and encodings asked for ahead of it. */
+const BATCHES_UNDER_WAY = 4;
+
+/** What an iteration works with. */
+export interface IterationServices {
+	readonly guest: Guest;
+	readonly clock: Clock;
+	readonly sink: PageSink;
+}
+
+/** How an iteration behaves. */
+export interface IterationOptions {
+	readonly pacing?: PacingPolicy | undefined;
+	readonly compression: CompressionPolicy;
+	/** Called after each window with what is left of the round. */
+	readonly onWindow?: (pendingPages: number) => void;
+	readonly onRound?: (round: RoundFacts) => void;
+}
+
+/** See the head of this file. One per operation; {@link close} it whatever happens. */
+export class Iteration {
+	readonly #guest: Guest;
+	readonly #clock: Clock;
+	readonly #sink: PageSink;
+	readonly #options: IterationOptions;
+	readonly #engine: Engine;
+	readonly #step: PreCopyStep;
+	readonly #toSend: Bitmap;
+	/** The candidates of the window that is peeked, and the pages of the one that is sent. */
+	readonly #candidates: PageList;
+	readonly #window: PageList;
+	readonly #pacer: Pacer;
+	readonly #rounds: RoundFacts[] = [];
+	/** Hashes of what was sent last, page by page. */
+	readonly hashes: PageHashTable;
+	#cursor: DirtyCursor | undefined;
+	#pageCount: number;
+	#sentPages = 0;
+	#sentBytes = 0;
+	#zeroPages = 0;
+	#bandwidthBytesPerMs = 0;
+
+	constructor(services: IterationServices, options: IterationOptions) {
+		this.#guest = services.guest;
+		this.#clock = services.clock;
+		this.#sink = services.sink;
+		this.#options = options;
+		this.#engine = createEngine();
+		this.#pageCount = services.guest.pages.pageCount;
+		const maximumPageCount = Math.max(this.#pageCount, services.guest.state.layout().maximumPageCount);
+		this.#step = new PreCopyStep(this.#engine, maximumPageCount);
+		this.#toSend = this.#step.toSend;
+		this.#candidates = new PageList(this.#engine, MAX_BATCH_PAGES);
+		this.#window = new PageList(this.#engine, MAX_BATCH_PAGES);
+		this.#pacer = new Pacer(services.clock);
+		this.hashes = new PageHashTable(this.#engine, this.#pageCount);
+	}
+
+	/** Rounds so far, the final one included. */
+	get rounds(): readonly RoundFacts[] {
+		return this.#rounds;
+	}
+
+	/** Pages sent so far, each as often as it was sent. */
+	get sentPages(): number {
+		return this.#sentPages;
+	}
+
+	/** How many of {@link sentPages} were zero. */
+	get zeroPages(): number {
+		return this.#zeroPages;
+	}
+
+	/** What the operation itself holds: bitmaps, lists and the hash table, in bytes. The guest's shadow is not in it. */
+	get memoryBytes(): number {
+		return this.#engine.usedBytes + this.hashes.byteLength;
+	}
+
+	/** What policies and progress look at, with this many pages pending. */
+	facts(pendingPages: number): ConvergenceFacts {
+		return {
+			rounds: this.#rounds,
+			pageCount: this.#pageCount,
+			pendingPages,
+			totalSentPages: this.#sentPages,
+			bandwidthBytesPerMs: this.#bandwidthBytesPerMs,
+			bytesPerPage: this.#sentPages === 0 ? PAGE_BYTES : this.#sentBytes / this.#sentPages,
+		};
+	}
+
+	/** Attaches the dirty tracker: changes count from here. */
+	async open(): Promise<void> {
+		this.#cursor = await this.#guest.dirty.open();
+	}
+
+	/** Live rounds until the policy says stop. @returns its reason. */
+	async live(policy: ConvergencePolicy, signal: AbortSignal): Promise<StopReason> {
+		this.#toSend.setRange(0, this.#pageCount);
+		for (;;) {
+			await this.#round(signal, false);
+			const reason = policy(this.facts(this.#toSend.count()));
+			if (reason !== undefined) return reason;
+		}
+	}
+
+	/** The rest, while the guest is paused. Without {@link open}: everything. */
+	async final(signal: AbortSignal): Promise<void> {
+		if (this.#cursor === undefined) {
+			await this.#noteSize(this.#guest.pages.pageCount, signal);
+			this.#toSend.setRange(0, this.#pageCount);
+		} else await this.#harvest(signal);
+		this.#toSend.or(this.#step.toFix); // pages that could not be sent while live
+		await this.#round(signal, true);
+	}
+
+	/** Detaches the tracker. Safe to call twice. */
+	async close(): Promise<void> {
+		const cursor = this.#cursor;
+		this.#cursor = undefined;
+		await cursor?.close();
+		this.#engine.dispose();
+	}
+
+	async #round(signal: AbortSignal, last: boolean): Promise<void> {
+		const startedMs = this.#clock.now();
+		const before = { pages: this.#sentPages, bytes: this.#sentBytes };
+		const toSendPages = this.#toSend.count();
+		this.#pacer.setRate(last ? undefined : this.#options.pacing?.(this.#rounds));
+		const skippedPages = await this.#sendWindows(toSendPages, signal, last);
+		const sentBytes = this.#sentBytes - before.bytes;
+		const durationMs = this.#clock.now() - startedMs;
+		if (sentBytes > 0 && durationMs > 0) this.#bandwidthBytesPerMs = sentBytes / durationMs;
+		const dirtiedPages = last ? 0 : await this.#harvest(signal);
+		const round: RoundFacts = {
+			index: this.#rounds.length + 1,
+			toSendPages,
+			sentPages: this.#sentPages - before.pages,
+			skippedPages,
+			sentBytes,
+			durationMs,
+			dirtiedPages,
+		};
+		this.#rounds.push(round);
+		this.#options.onRound?.(round);
+	}
+
+	/** Sends a round window by window. @returns pages skipped. */
+	async #sendWindows(toSendPages: number, signal: AbortSignal, last: boolean): Promise<number> {
+		const pipeline = new BatchPipeline(this.#sink, this.#pacer, signal);
+		let skipped = 0;
+		let pending = toSendPages;
+		try {
+			let window = this.#peekWindow(0, last);
+			for (let next = await window; next !== undefined; next = await window) {
+				signal.throwIfAborted();
+				// The next window is peeked while this one is sent: a peek only saves work, it never decides correctness.
+				window = this.#peekWindow(next.end, last);
+				window.catch(() => undefined); // awaited by the loop; a failed send must not leave it unhandled
+				const step = this.#step.step(this.#window, next.first, next.end - next.first, last);
+				skipped += step.skipped;
+				await this.#sendPages(this.#window.toArray(), pipeline);
+				pending -= step.sent + step.skipped;
+				this.#options.onWindow?.(pending);
+			}
+			await pipeline.drain();
+		} finally {
+			await pipeline.settle();
+		}
+		return skipped;
+	}
+
+	/** The next range that holds up to 1024 pages to send, with to_skip filled for it. */
+	async #peekWindow(from: number, last: boolean): Promise<{ first: number; end: number } | undefined> {
+		this.#toSend.listInto(this.#candidates, from, this.#pageCount - from);
+		const candidates = this.#candidates.view();
+		if (candidates.length === 0) return undefined;
+		const first = Math.max(from, candidates[0]!);
+		const end = candidates[candidates.length - 1]! + 1;
+		if (!last && this.#cursor !== undefined) {
+			const start = first & ~7; // bits travel as bytes
+			const bits = await this.#cursor.peek(start, end - start, this.#toSend.rangeBytes(start, end - start));
+			this.#step.toSkip.loadRange(start, end - start, bits);
+		}
+		return { first, end };
+	}
+
+	async #sendPages(pageIndices: Uint32Array, pipeline: BatchPipeline): Promise<void> {
+		for (let from = 0; from < pageIndices.length; from += ENCODE_PAGES) {
+			const some = pageIndices.slice(from, from + ENCODE_PAGES);
+			const compress = this.#options.compression(this.#bandwidthBytesPerMs);
+			await pipeline.push(this.#guest.pages.encode(some, { compress }), (batch) => {
+				this.hashes.set(batch.pageIndices, batch.hashes);
+				this.#sentPages += batch.pageIndices.length;
+				this.#sentBytes += batch.wireByteLength;
+				this.#zeroPages += batch.zeroPages;
+			});
+		}
+	}
+
+	/** Reads and clears the dirty log into to_send. @returns pages that were dirty. */
+	async #harvest(signal: AbortSignal): Promise<number> {
+		const dirty = await this.#cursor!.harvest();
+		await this.#noteSize(dirty.pageCount, signal);
+		this.#toSend.orRange(0, dirty.pageCount, dirty.bits);
+		return dirty.dirtyCount;
+	}
+
+	async #noteSize(pageCount: number, signal: AbortSignal): Promise<void> {
+		if (pageCount <= this.#pageCount) return;
+		await this.#sink.grow(pageCount, signal);
+		this.hashes.grow(pageCount);
+		this.#pageCount = pageCount;
+	}
+}
+
+/** A few batches on their way from the engine to the sink, in order; the first failure stops the rest. */
+class BatchPipeline {
+	readonly #sink: PageSink;
+	readonly #pacer: Pacer;
+	readonly #signal: AbortSignal;
+	readonly #underWay: Promise<void>[] = [];
+	#previous: Promise<void> = Promise.resolve();
+
+	constructor(sink: PageSink, pacer: Pacer, signal: AbortSignal) {
+		this.#sink = sink;
+		this.#pacer = pacer;
+		this.#signal = signal;
+	}
+
+	/** Adds an encoding that is under way; resolves when there is room for another. */
+	async push(encoding: Promise<PageBatch>, note: (batch: PageBatch) => void): Promise<void> {
+		const previous = this.#previous;
+		let handedOver: () => void = () => undefined;
+		// Batches reach the sink in the order of the pushes; the next one may go as soon as this one is in the sink's hands.
+		this.#previous = new Promise((resolve) => {
+			handedOver = resolve;
+		});
+		const run = async (): Promise<void> => {
+			let batch: PageBatch | undefined;
+			try {
+				batch = await encoding;
+				await previous;
+				await this.#pacer.take(batch.wireByteLength, this.#signal);
+				this.#signal.throwIfAborted();
+				note(batch);
+				const accepted = this.#sink.accept(batch, this.#signal);
+				handedOver();
+				await accepted;
+			} finally {
+				handedOver();
+				batch?.release();
+			}
+		};
+		const done = run();
+		done.catch(() => undefined); // seen by the await below or by drain
+		this.#underWay.push(done);
+		if (this.#underWay.length >= BATCHES_UNDER_WAY) await this.#underWay.shift();
+	}
+
+	/** Resolves when the sink has taken everything. @throws the first failure. */
+	async drain(): Promise<void> {
+		for (let done = this.#underWay.shift(); done !== undefined; done = this.#underWay.shift()) await done;
+	}
+
+	/** Waits until nothing is under way any more, whatever became of it. */
+	async settle(): Promise<void> {
+		await Promise.allSettled(this.#underWay.splice(0));
+	}
+}

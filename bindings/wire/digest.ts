@@ -1,0 +1,90 @@
+/**
+ * The digest of a whole guest, and the table of page hashes it is made from.
+ *
+ *   digest = XXH3-128 over  u32 page count | u32 state byte length | state | 16 bytes per page, page 0 first
+ *
+ * Both sides keep a table while pages travel: the source of what it sent last, the target of what it installed. Equal
+ * digests mean that every page, the state and the size agree. It detects accidents, not forgers.
+ */
+import type { Engine } from "../engine/engine.ts";
+import { HASH_BYTES, Hasher128, hash128 } from "../engine/hash.ts";
+import { PAGE_BYTES } from "../ports/guest.ts";
+
+/** Hashes by page. A page that never travelled counts as zero: that is what a target's memory holds. */
+export class PageHashTable {
+	readonly #engine: Engine;
+	readonly #zeroHash: Uint32Array;
+	#words: Uint32Array<ArrayBuffer>;
+	#pageCount: number;
+
+	constructor(engine: Engine, pageCount: number) {
+		this.#engine = engine;
+		this.#zeroHash = wordsOf(hash128(engine, new Uint8Array(PAGE_BYTES)));
+		this.#words = new Uint32Array(0);
+		this.#pageCount = 0;
+		this.grow(pageCount);
+	}
+
+	/** Pages covered. */
+	get pageCount(): number {
+		return this.#pageCount;
+	}
+
+	/** What the table itself costs. */
+	get byteLength(): number {
+		return this.#words.byteLength;
+	}
+
+	/** Adds pages at the end. A smaller number changes nothing: guests never shrink. */
+	grow(pageCount: number): void {
+		if (pageCount <= this.#pageCount) return;
+		const grown = new Uint32Array(pageCount * 4);
+		grown.set(this.#words);
+		for (let page = this.#pageCount; page < pageCount; page++) grown.set(this.#zeroHash, page * 4);
+		this.#words = grown;
+		this.#pageCount = pageCount;
+	}
+
+	/**
+	 * Notes the hashes of some pages.
+	 * @param hashes - 16 bytes a page, in the order of `pageIndices`.
+	 * @throws RangeError if the two do not fit each other or a page is not in the table.
+	 */
+	set(pageIndices: Uint32Array, hashes: Uint8Array): void {
+		if (hashes.byteLength !== pageIndices.length * HASH_BYTES)
+			throw new RangeError(`hashes: ${pageIndices.length} pages need ${pageIndices.length * HASH_BYTES} bytes, got ${hashes.byteLength}`);
+		const from = wordsOf(hashes);
+		for (let i = 0; i < pageIndices.length; i++) {
+			const page = pageIndices[i]!;
+			if (page >= this.#pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.#pageCount}`);
+			for (let k = 0; k < 4; k++) this.#words[page * 4 + k] = from[i * 4 + k]!;
+		}
+	}
+
+	/** The first page whose hash differs from `hashes`, which begin at `firstPage`; `undefined` if none does. */
+	firstDifference(firstPage: number, hashes: Uint8Array): number | undefined {
+		const other = wordsOf(hashes);
+		for (let i = 0; i < other.length; i++) if (other[i] !== this.#words[firstPage * 4 + i]) return firstPage + (i >>> 2);
+		return undefined;
+	}
+
+	/** The digest of the guest with this state, as 32 lower-case hex digits. */
+	digest(state: Uint8Array): string {
+		const hasher = new Hasher128(this.#engine);
+		hasher.update(new Uint8Array(Uint32Array.of(this.#pageCount, state.byteLength).buffer));
+		hasher.update(state);
+		hasher.update(new Uint8Array(this.#words.buffer));
+		return toHex(hasher.digest());
+	}
+}
+
+/** The bytes as u32, copied only where they are not aligned for it. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+	if (bytes.byteOffset % 4 === 0) return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2);
+	return new Uint32Array(bytes.slice().buffer);
+}
+
+/** Lower-case hex. */
+export function toHex(bytes: Uint8Array): string {
+	return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
