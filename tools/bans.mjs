@@ -7,6 +7,7 @@
 import ts from "typescript";
 import { overruled } from "./exceptions.mjs";
 import { projectFiles, textOf } from "./sources.mjs";
+import { codeOnly, parse } from "./syntax.mjs";
 
 const LIBRARY = /^bindings\//;
 const PLATFORM = /^bindings\/platform\//;
@@ -100,7 +101,8 @@ export const BANS = [
 		pattern: /\bnew Error\s*\(|\bthrow Error\s*\(/,
 		where: LIBRARY,
 		bites: 'throw new Error("x");',
-		instead: "TypeError or RangeError naming the argument, or the operation's error class with its `code`",
+		instead:
+			"TypeError or RangeError naming the argument, or the operation's error class with its `code`; an invariant of ours: `// allowed (bare-error): …`",
 	},
 	{
 		name: "wrapper",
@@ -128,21 +130,6 @@ export const BANS = [
 		instead: "offsets into a region: the engine has no garbage collector, no strings and no static data",
 	},
 ];
-
-/** The file's code with comments, strings, templates and regular expressions blanked, line for line. */
-function codeOnly(file) {
-	const out = file.text.replace(/[^\n]/g, " ").split("");
-	const visit = (node) => {
-		if (node.kind >= ts.SyntaxKind.FirstJSDocNode && node.kind <= ts.SyntaxKind.LastJSDocNode) return;
-		const children = node.getChildren(file);
-		for (const child of children) visit(child);
-		const isText = node.kind >= ts.SyntaxKind.FirstLiteralToken && node.kind <= ts.SyntaxKind.LastTemplateToken;
-		if (children.length > 0 || (isText && node.kind !== ts.SyntaxKind.NumericLiteral)) return;
-		for (let at = node.getStart(file); at < node.getEnd(); at++) out[at] = file.text[at];
-	};
-	visit(file);
-	return out.join("").split("\n");
-}
 
 /** Type assertions outside the engine's boundary: `as const` and `satisfies` are none. */
 function casts(path, file) {
@@ -187,8 +174,8 @@ export function bans() {
 		const text = textOf(path);
 		if (text === undefined) continue;
 		const lines = text.split("\n");
-		const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
-		const code = codeOnly(file);
+		const file = parse(path, text);
+		const code = codeOnly(file).split("\n");
 		const found = [...casts(path, file), ...silentSkips(path, code, lines)];
 		for (const ban of BANS) {
 			if (!ban.where.test(path) || ban.except?.test(path)) continue;

@@ -2,6 +2,7 @@
 import ts from "typescript";
 import { overruled } from "./exceptions.mjs";
 import { projectFiles, textOf } from "./sources.mjs";
+import { parse } from "./syntax.mjs";
 
 const FILE_LINES = 500; // "about 400", with leeway: a file is divided where its subject divides, not where a counter says
 const FUNCTION_LINES = 70; // blank lines and comment lines are free: explaining is never too long
@@ -19,7 +20,7 @@ export function lengths() {
 		const total = text.split("\n").length - 1;
 		if (total > FILE_LINES && !overruled("length", text.split("\n"), 0))
 			violations.push(`${path}: ${total} lines, more than ${FILE_LINES}: split it by subject`);
-		const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
+		const file = parse(path, text);
 		const visit = (node) => {
 			if (ts.isFunctionLike(node) && node.body !== undefined && !LISTS.test(path)) {
 				const lines = codeLines(node.getText(file));
