@@ -87,6 +87,21 @@ export interface BatchOptions {
 	readonly maxPages?: number;
 }
 
+/**
+ * The page hashes of a batch, one after another in its order: 16 bytes a page. A copy.
+ *
+ * @param bytes a batch of this side's encoder, or one that the decoder has verified
+ * @param pages pages of the batch
+ * @throws RangeError when the table is not there
+ */
+export function batchHashes(bytes: Uint8Array, pages: number): Uint8Array<ArrayBuffer> {
+	checkInteger("bytes.byteLength", bytes.byteLength, BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES, Infinity);
+	const hashes = new Uint8Array(pages * PAGE_HASH_BYTES);
+	for (let page = 0, from = BATCH_HEADER_BYTES + 8; page < pages; page++, from += BATCH_ENTRY_BYTES)
+		for (let i = 0; i < PAGE_HASH_BYTES; i++) hashes[page * PAGE_HASH_BYTES + i] = bytes[from + i]!;
+	return hashes;
+}
+
 const SOURCE_STAGED = 1;
 const COMPRESS = 2;
 
@@ -232,13 +247,14 @@ function stagePages(memory: Uint8Array, pageIndices: Uint32Array, pageCount: num
 
 /**
  * Why a batch was refused:
- * `truncated` it ends before its table or its payloads do; `bad-header` reserved bits, a table length or a page count that
+ * `bad-checksum` the bytes are not what was sent; `truncated` it ends before its table or its payloads do; `bad-header` reserved bits, a table length or a page count that
  * cannot be; `bad-length` a payload length that its kind does not have, or lengths that do not add up; `bad-kind` unknown;
  * `bad-index` beyond the memory; `bad-order` indices that do not ascend; `bad-payload` no LZ4 block of a page;
  * `corrupt-page` the content does not have its hash.
  */
 export type BatchErrorCode =
 	| "truncated"
+	| "bad-checksum"
 	| "bad-header"
 	| "bad-length"
 	| "bad-kind"
@@ -322,17 +338,22 @@ export class BatchDecoder {
 	 * Decodes and verifies a whole batch in one call of the engine, and installs nothing.
 	 *
 	 * @param bytes any bytes: they are not trusted
-	 * @param memory pages of the memory that it is for
+	 * @param memory pages of the memory that it is for, and the XXH3-64 of the bytes where a frame carried one: a page's hash
+	 * covers its content, only the checksum covers where it belongs
 	 * @returns the verified batch, valid until the next decode
 	 * @throws {@link BatchError}
 	 */
-	decode(bytes: Uint8Array, memory: { readonly pageCount: number }): DecodedBatch {
+	decode(bytes: Uint8Array, memory: { readonly pageCount: number; readonly checksum?: bigint }): DecodedBatch {
 		if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
 		checkInteger("pageCount", memory.pageCount, 0, 0xffff_ffff);
 		this.#generation++;
 		if (bytes.byteLength > this.#input.byteLength) throw new BatchError("bad-length");
 		if (bytes.buffer !== this.#engine.bytes.buffer || bytes.byteOffset !== this.#input.offset)
 			this.#engine.bytes.set(bytes, this.#input.offset);
+		if (memory.checksum !== undefined) {
+			const found = hash64Region(this.#engine, { offset: this.#input.offset, byteLength: bytes.byteLength });
+			if (found !== memory.checksum) throw new BatchError("bad-checksum");
+		}
 		const status = this.#engine.exports.batchDecode(
 			SECRET_OFFSET,
 			this.#input.offset,

@@ -1,16 +1,17 @@
 /**
- * The records of one move over one link, on either side.
+ * The records of one move over one link, on the source's side.
  *
- * A background loop takes frames from the link as they come. Page batches and other bulk go straight to the consumer's
- * `onFrame`; everything else waits in an inbox until a phase asks for it. A refusal, an abort, a malformed record or the
+ * A background loop takes records from the link as they come; they wait in an inbox until a phase asks for them. A refusal, an abort, a malformed record or the
  * end of the link fails the whole conversation at once, whatever phase is under way.
  */
-import type { EncodedBatch } from "../ports/guest.ts";
+import type { PageBatch } from "../ports/guest.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
 import { LinkError } from "../ports/link.ts";
-import { BATCH_TYPE } from "../wire/record-types.ts";
 import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
 import { MoveError } from "./move-error.ts";
+
+/** An honest peer is at most a few records ahead of the phase that reads them. */
+const MAX_INBOX_RECORDS = 16;
 
 /** See the head of this file. */
 export class Conversation {
@@ -41,13 +42,8 @@ export class Conversation {
 	}
 
 	/** Sends a page batch as the engine made it. @throws {LinkError} */
-	sendBatch(batch: EncodedBatch & { readonly wireByteLength?: number }): Promise<void> {
-		const frame = { type: BATCH_TYPE, payload: batch.bytes, checksum: batch.checksum };
-		return this.#link.send(
-			batch.wireByteLength === undefined || batch.wireByteLength === batch.bytes.byteLength
-				? frame
-				: { ...frame, modelledByteLength: batch.wireByteLength },
-		);
+	sendBatch(batch: PageBatch): Promise<void> {
+		return this.send({ type: "batch", batch, modelledByteLength: batch.wireByteLength });
 	}
 
 	/**
@@ -104,7 +100,7 @@ export class Conversation {
 				if (record.type === "reject")
 					throw new MoveError("corrupt", `the target found: ${record.message}`, { pageIndex: record.pageIndex });
 				if (record.type === "abort") throw new MoveError("peer", `the peer gave up (${record.code}): ${record.message}`);
-				this.#inbox.push(record);
+				if (this.#inbox.push(record) > MAX_INBOX_RECORDS) throw new MoveError("protocol", "the peer sends records that nobody asked for");
 				this.#arrived?.();
 			}
 		} catch (error) {

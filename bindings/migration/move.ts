@@ -24,7 +24,8 @@ import type { Random } from "../ports/random.ts";
 import { Iteration } from "../rounds/iteration.ts";
 import type { PageSink } from "../rounds/page-sink.ts";
 import { toHex } from "../wire/digest.ts";
-import { RESOURCE_CHUNK_BYTES, STATE_CHUNK_BYTES } from "../wire/limits.ts";
+import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
+import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "./metrics.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
@@ -177,6 +178,8 @@ class MoveSession {
 				throw new MoveError("store", `the move id '${this.#moveId}' has been used before`);
 			await this.#conversation.send({
 				type: "hello",
+				protocol: PROTOCOL_VERSIONS,
+				windowBytes: DEFAULT_WINDOW_BYTES,
 				intent: "move",
 				moveId: this.#moveId,
 				technique: this.#technique.name,
@@ -196,7 +199,7 @@ class MoveSession {
 		const known = layout.resources.some((resource) => resource.hash === hash);
 		const bytes = known ? await this.#services.guest.state.resource(hash) : undefined;
 		if (bytes === undefined) throw new MoveError("protocol", `the target asks for a resource that this guest does not have: ${hash}`);
-		for (const [offset, chunk] of chunks(bytes, RESOURCE_CHUNK_BYTES))
+		for (const [offset, chunk] of chunks(bytes, MAX_CHUNK_BYTES))
 			await this.#conversation.send({ type: "resource", hash, offset, total: bytes.byteLength, bytes: chunk });
 	}
 
@@ -247,7 +250,7 @@ class MoveSession {
 		await this.#phases.run("state", this.#deadlines.stateMs, async (signal) => {
 			this.#state = await guest.state.capture();
 			// At least one record, so that the target can tell an empty state from a missing one.
-			for (const [offset, bytes] of chunks(this.#state, STATE_CHUNK_BYTES))
+			for (const [offset, bytes] of chunks(this.#state, MAX_CHUNK_BYTES))
 				await this.#conversation.send({ type: "state", offset, total: this.#state.byteLength, bytes });
 			if (this.#verification === "full") await this.#verifySource(signal);
 			const digest = this.#iteration.hashes.digest(this.#state);

@@ -14,7 +14,8 @@ import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
 import type { Lease, LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
 import { PageHashTable, toHex } from "../wire/digest.ts";
-import { MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
+import { DEFAULT_WINDOW_BYTES, MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
+import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
 import { preparedTarget, stepTarget, type TargetAction, type TargetState, verifiedTarget } from "./target-states.ts";
 
@@ -139,7 +140,7 @@ class Reception {
 	}
 
 	async #greet(hello: Record | undefined): Promise<void> {
-		if (hello?.type !== "hello") throw new MoveError("protocol", `a target that is 'greeting' cannot take the record '${hello?.type ?? "unknown"}'`);
+		if (hello?.type !== "hello" || hello.intent !== "move") throw new MoveError("protocol", `a target that is 'greeting' cannot take the record '${hello?.type ?? "unknown"}'`);
 		const { layout, moveId } = hello;
 		this.#moveId = moveId;
 		this.#layout = layout;
@@ -153,7 +154,7 @@ class Reception {
 		}
 		const missing = this.#factory.missing(layout);
 		this.#enter(missing.length === 0 ? { name: "setting-up" } : { name: "collecting", layout, missing: new Set(missing) });
-		await this.#send({ type: "welcome", missing });
+		await this.#send({ type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: DEFAULT_WINDOW_BYTES, missing });
 		if (missing.length === 0) await this.#setUp();
 	}
 
@@ -204,14 +205,12 @@ class Reception {
 	async #setUp(): Promise<void> {
 		const { clock } = this.#services;
 		const stop = { cancel: this.#options.signal, peer: this.#link.ended };
-		let abandoned = true;
 		// A set-up that finishes after the source has gone is discarded there and then.
 		const prepared = await withDeadline(clock, stop, async (signal) => {
 			const target = await this.#factory!.setUp(this.#layout!, this.#resources, signal);
-			if (signal.aborted && abandoned) await target.guest.discard();
+			if (signal.aborted) await target.guest.discard();
 			return target;
 		});
-		abandoned = false;
 		this.#guest = prepared.guest;
 		this.#setupMs = prepared.setupMs;
 		this.#resources.clear();
@@ -227,7 +226,7 @@ class Reception {
 			return Promise.reject(this.#applyFailure);
 		}
 		const applied = this.#guest!.pages
-			.apply({ bytes: record.bytes, checksum: record.checksum })
+			.apply(record.batch)
 			.then(({ pageIndices, hashes }) => this.#hashes!.set(pageIndices, hashes))
 			.catch((error: unknown) => {
 				this.#applyFailure ??= error;

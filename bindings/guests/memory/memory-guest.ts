@@ -5,7 +5,7 @@
  * Invariants: {@link MemoryGuest.write} fails while the guest is paused, so nothing changes then; every write is noted in
  * the dirty log before it returns, so the log is exact.
  */
-import { BatchDecoder, BatchEncoder } from "../../engine/batch.ts";
+import { BatchDecoder, BatchEncoder, batchHashes } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -189,7 +189,7 @@ export class MemoryGuest implements Guest {
 			bytes,
 			checksum: encoded.checksum,
 			pageIndices,
-			hashes: encoded.hashes,
+			hashes: batchHashes(bytes, pageIndices.length),
 			zeroPages: encoded.zeroPages,
 			wireByteLength: bytes.byteLength,
 			release: () => undefined,
@@ -200,7 +200,7 @@ export class MemoryGuest implements Guest {
 		this.#require("paused");
 		const decoded = decoder.decode(batch.bytes, { pageCount: this.pageCount, checksum: batch.checksum });
 		decoded.install(this.#bytes);
-		return { pageIndices: decoded.pageIndices(), hashes: decoded.hashes() };
+		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
 	}
 
 	#hashes(firstPage: number, pageCount: number): Uint8Array {
