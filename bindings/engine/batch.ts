@@ -22,6 +22,7 @@
 // lengths add up to payload bytes and these end the batch. A decoder verifies all of it, and every page against its hash,
 // before a byte is installed: a batch is applied whole or not at all. A batch holds at most 1024 pages, about 4 MiB.
 import { checkInteger, type Engine, type Region } from "./engine.ts";
+import { hash64Region } from "./hash.ts";
 import { CELL_OFFSET, PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
 import { LZ4_TABLE_BYTES } from "./lz4.ts";
 
