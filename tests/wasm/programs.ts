@@ -1,7 +1,9 @@
 // The third-party WebAssembly programs among the development dependencies, as bytes and behind their own glue.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import process from "node:process";
+import type { SqlJsStatic } from "sql.js";
 
 const packages = join(process.cwd(), "node_modules");
 
@@ -31,6 +33,13 @@ export function installedModules(): { path: string; bytes: Uint8Array<ArrayBuffe
 		.map((entry) => join(entry.parentPath, entry.name))
 		.sort()
 		.map((path) => ({ path: path.slice(packages.length + 1), bytes: new Uint8Array(readFileSync(path)) }));
+}
+
+/** The package keeps one instance for all callers; loaded anew it makes another. */
+export function freshSqlite(): Promise<SqlJsStatic> {
+	const load = createRequire(join(packages, "package.json"));
+	delete load.cache[load.resolve("sql.js")];
+	return load("sql.js")();
 }
 
 export interface Instantiated {
