@@ -1,12 +1,13 @@
 // The house's dependency direction (every arrow points at what it may import):
 //   assembly ← engine ← wire, policies ← rounds, paging, handover, epochs ← techniques ← index, deno, cli
-// Ports are types that everyone may name. Guests and platform implement ports; nothing below index and cli names them.
+// Ports are types that everyone may name. Guests, links and platform implement ports; nothing below index and cli names
+// them (but the lab, which runs its own link, and platform, which runs links over its sockets).
 // Each rule's comment is the way out: what to do instead of the import it forbids.
 
 const ROOM = (...names) => `^bindings/(${names.join("|")})(/|\\.ts$)`;
 const MIDDLE = ["rounds", "paging", "handover", "epochs"];
 const TECHNIQUES = ["migration", "ballooning", "snapshot", "replication", "planning"];
-const COMPOSED = ["network-snapshot", "rejuvenation", "lab"];
+const COMPOSED = ["network-snapshot", "rejuvenation"];
 
 /** A room may import itself and the rooms named; every other file of bindings/ is out of its reach. */
 const only = (name, rooms, allowed, comment) => ({
@@ -18,7 +19,7 @@ const only = (name, rooms, allowed, comment) => ({
 });
 
 const WORKER = "^bindings/platform/.*-worker\\.ts$";
-const LAYERS = ["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES, ...COMPOSED];
+const LAYERS = ["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES, ...COMPOSED, "links", "lab"];
 const KNOWN = [ROOM(...LAYERS, "guests", "platform", "cli"), "^bindings/(index|deno)\\.ts$"];
 
 module.exports = {
@@ -56,6 +57,18 @@ module.exports = {
 			["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES],
 			"it composes techniques through their public functions; guests and platforms come as ports",
 		),
+		only(
+			"lab-on-techniques",
+			["lab"],
+			["engine", "ports", "wire", "policies", "links", ...MIDDLE, ...TECHNIQUES, ...COMPOSED],
+			"the lab runs the real techniques over its own guest, clock and devices, never over a platform",
+		),
+		only(
+			"links-on-ports",
+			["links"],
+			["engine", "ports", "wire"],
+			"a link moves frames over a byte stream it is given",
+		),
 		only("guests-on-ports", ["guests"], ["engine", "ports"], "a guest implements ports over one outside API"),
 		{
 			name: "guest-alone",
@@ -69,14 +82,14 @@ module.exports = {
 			comment: "an adapter implements ports, nothing more; only a worker's entry puts a guest and a platform together",
 			severity: "error",
 			from: { path: ROOM("platform"), pathNot: WORKER },
-			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire") },
+			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire", "links") },
 		},
 		{
 			name: "worker-entry",
 			comment: "a worker's entry puts a guest and a platform together; techniques stay on the other side of the port",
 			severity: "error",
 			from: { path: WORKER },
-			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire", "guests") },
+			to: { path: "^bindings/", pathNot: ROOM("platform", "engine", "ports", "wire", "links", "guests") },
 		},
 		{
 			name: "platform-alone",
