@@ -10,7 +10,7 @@ import { bans } from "./bans.mjs";
 import { documented } from "./documented.mjs";
 import { lengths } from "./lengths.mjs";
 import { sizes } from "./sizes.mjs";
-import { root } from "./sources.mjs";
+import { projectFiles, root } from "./sources.mjs";
 import { suites } from "./suites.mjs";
 import { words } from "./words.mjs";
 
@@ -18,7 +18,11 @@ const CHECK_LIMIT_MS = 240_000; // the slowest (deno check with a cold cache) ta
 
 const script = (path) => [process.execPath, join(root, "node_modules", path)];
 const deno = denoPath();
-const entries = ["bindings/index.ts", "bindings/deno.ts"];
+// What Deno may run: both entries, and the worker and process entries, which nothing imports.
+const denoEntries = () => [
+	...["bindings/index.ts", "bindings/deno.ts"],
+	...projectFiles().filter((path) => /^bindings\/platform\/(deno\/.*|[^/]*)\.ts$/.test(path)),
+];
 
 /** Nothing to look at is a failure: a checker that reads no module passes every time (dependency-cruiser on TypeScript 7). */
 const cruisedSome = (output) => (/[1-9]\d* modules/.test(output) ? [] : ["no module was cruised"]);
@@ -32,7 +36,7 @@ const typesFound = (output) => (/does not contain types/.test(output) ? ["the pa
  */
 const CHECKS = [
 	// The long ones first: two cores finish sooner.
-	{ name: "types: Deno", command: () => [deno, "check", ...entries] },
+	{ name: "types: Deno", command: () => [deno, "check", ...denoEntries()] },
 	{
 		name: "types: library on Node",
 		command: () => [...script("typescript/bin/tsc"), "--noEmit", "--emitDeclarationOnly", "false"],

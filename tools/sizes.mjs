@@ -9,8 +9,16 @@ const KIB = 1024;
 
 // One row per thing that is shipped: `node tools/sizes.mjs` prints what each is now.
 const BUDGETS = [
-	{ path: "dist/engine.wasm", limit: 64 * KIB, why: "one page of wasm memory; loaded by every worker" },
-	{ path: "dist/inplace.wasm", limit: 16 * KIB, why: "instantiated once per guest memory" },
+	{
+		path: "dist/engine.wasm",
+		limit: 32 * KIB,
+		why: "compiled by every worker before its guest runs; 22 KB with the first kernels",
+	},
+	{
+		path: "dist/inplace.wasm",
+		limit: 12 * KIB,
+		why: "instantiated once per guest memory; 8 KB with the first kernels",
+	},
 	{ path: "dist/index.js", limit: 250 * KIB, why: 'with its chunks: what `import "pageferry"` reads, engine inlined' },
 	{ path: "dist/deno.js", limit: 250 * KIB, why: "the same for Deno" },
 	{ path: "dist/pageferry.js", limit: 512 * KIB, why: "the command with its bundled argument parser, bars and tables" },
