@@ -58,8 +58,11 @@ export interface IncomingFrame {
 	 * they are decoded, beside the memory, before anything of them is used.
 	 */
 	readonly checksum: bigint;
-	/** Says that the frame is consumed: its bytes return to the sender's window and its buffer may be reused. */
-	release(): void;
+	/**
+	 * Says that the frame is consumed: its bytes return to the sender's window and its buffer may be reused.
+	 * @param returned - the payload's buffer, if it was transferred to another thread and has come back: it is used again.
+	 */
+	release(returned?: ArrayBuffer): void;
 }
 
 /** Bytes and frames that passed a link, headers included. */

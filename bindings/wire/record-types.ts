@@ -1,0 +1,77 @@
+/**
+ * The numbers of the record types (the u16 of the frame header). A number is never reused for another meaning.
+ *
+ *   0            never valid
+ *   1 … 15       link-internal: produced and consumed by a link, never seen above it
+ *   16 … 31      handshake
+ *   32 … 47      transfer
+ *   48 … 63      handover
+ *   bit 15       optional: a peer that does not know the record ignores it; an unknown record without it is an error
+ */
+
+/** Set in the type of a record that a peer may ignore. */
+export const OPTIONAL_BIT = 0x8000;
+
+/** The largest type number of the link-internal records. */
+export const LAST_LINK_TYPE = 15;
+
+/** Link-internal record types. */
+export const LINK_TYPES = {
+	/** First frame in each direction: protocol versions, windows, largest frame. */
+	preface: 1,
+	/** Bytes given back to the windows. */
+	credit: 2,
+	/** Nothing follows: the conversation ends in order. */
+	end: 3,
+} as const;
+
+/** Record types above the link, by name. */
+export const RECORD_TYPES = {
+	hello: 16,
+	welcome: 17,
+	refuse: 18,
+	resource: 19,
+	prepared: 20,
+	layout: 32,
+	batch: 33,
+	state: 34,
+	digest: 35,
+	round: 36 | OPTIONAL_BIT,
+	ready: 48,
+	reject: 49,
+	go: 50,
+	running: 51,
+	abort: 52,
+	query: 53,
+	answer: 54,
+} as const;
+
+/** The name of a record above the link. */
+export type RecordName = keyof typeof RECORD_TYPES;
+
+/** Page batches: their checksum is verified by the decoder, beside the memory, not by the link. */
+export const BATCH_TYPE: number = RECORD_TYPES.batch;
+
+/** Whether the link leaves the payload's checksum to the consumer. */
+export function isCheckedByConsumer(type: number): boolean {
+	return type === BATCH_TYPE;
+}
+
+/** Whether a peer may ignore a record of this type. */
+export function isOptional(type: number): boolean {
+	return (type & OPTIONAL_BIT) !== 0;
+}
+
+/** Whether the type belongs to links. */
+export function isLinkType(type: number): boolean {
+	return (type & ~OPTIONAL_BIT) <= LAST_LINK_TYPE;
+}
+
+const NAMES: ReadonlyMap<number, RecordName> = new Map(
+	(Object.keys(RECORD_TYPES) as RecordName[]).map((name) => [RECORD_TYPES[name], name]),
+);
+
+/** The name of a record type; `undefined` for one this version does not know. */
+export function recordName(type: number): RecordName | undefined {
+	return NAMES.get(type);
+}
