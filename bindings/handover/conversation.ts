@@ -99,8 +99,10 @@ export class Conversation {
 				if (record.type === "refuse") throw new MoveError("refused", record.message);
 				if (record.type === "reject")
 					throw new MoveError("corrupt", `the target found: ${record.message}`, { pageIndex: record.pageIndex });
-				if (record.type === "abort") throw new MoveError("peer", `the peer gave up (${record.code}): ${record.message}`);
-				if (this.#inbox.push(record) > MAX_INBOX_RECORDS) throw new MoveError("protocol", "the peer sends records that nobody asked for");
+				if (record.type === "abort")
+					throw new MoveError("peer", `the peer gave up (${record.code}): ${record.message}`);
+				if (this.#inbox.push(record) > MAX_INBOX_RECORDS)
+					throw new MoveError("protocol", "the peer sends records that nobody asked for");
 				this.#arrived?.();
 			}
 		} catch (error) {

@@ -24,7 +24,8 @@ export class MemoryLease implements Lease {
 
 	/** @throws RangeError if the time to live is not greater than 0. */
 	constructor(clock: Clock, options: MemoryLeaseOptions) {
-		if (!(options.timeToLiveMs > 0)) throw new RangeError(`timeToLiveMs: must be greater than 0, got ${options.timeToLiveMs}`);
+		if (!(options.timeToLiveMs > 0))
+			throw new RangeError(`timeToLiveMs: must be greater than 0, got ${options.timeToLiveMs}`);
 		this.#clock = clock;
 		this.#timeToLiveMs = options.timeToLiveMs;
 		this.#graceMs = options.graceMs ?? 0;

@@ -53,7 +53,11 @@ export class MoveError extends Error {
 	readonly phase: MovePhase | undefined;
 	/** The page that a verification failed on. */
 	readonly pageIndex: number | undefined;
-	constructor(code: MoveErrorCode, message: string, details: { phase?: MovePhase | undefined; pageIndex?: number | undefined; cause?: unknown } = {}) {
+	constructor(
+		code: MoveErrorCode,
+		message: string,
+		details: { phase?: MovePhase | undefined; pageIndex?: number | undefined; cause?: unknown } = {},
+	) {
 		super(message, details.cause === undefined ? undefined : { cause: details.cause });
 		this.code = code;
 		this.phase = details.phase;

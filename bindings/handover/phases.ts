@@ -65,7 +65,11 @@ export class Phases {
 	 * @param deadlineMs - `undefined`: no deadline of its own.
 	 * @throws {MoveError} whatever went wrong, with the phase.
 	 */
-	async run<T>(phase: MovePhase, deadlineMs: number | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+	async run<T>(
+		phase: MovePhase,
+		deadlineMs: number | undefined,
+		work: (signal: AbortSignal) => Promise<T>,
+	): Promise<T> {
 		this.#current = phase;
 		this.#onPhase(phase);
 		const cancel = AFTER_GO.has(phase) ? undefined : this.#cancel;
@@ -98,7 +102,11 @@ export interface Limits {
  * Runs `work` until it settles, a signal aborts, or the deadline passes, whichever is first. The signal that `work` gets
  * aborts in each of these cases, so that nothing it started outlives it.
  */
-export async function withDeadline<T>(clock: Clock, limits: Limits, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withDeadline<T>(
+	clock: Clock,
+	limits: Limits,
+	work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
 	const stop = new AbortController();
 	const unsubscribe: (() => void)[] = [];
 	const subscribe = (signal: AbortSignal | undefined, listener: (reason: unknown) => void): void => {
@@ -143,8 +151,14 @@ export function toMoveError(error: unknown, phase: MovePhase | undefined, cancel
 	if (cancel?.aborted && (error === cancel.reason || error === undefined))
 		return new MoveError("cancelled", `the caller cancelled the move${during}`, details);
 	if (error instanceof LinkError)
-		return new MoveError(error.code === "corrupt" || error.code === "unsupported-version" ? "protocol" : "link-lost", `${words}${during}`, details);
-	if (error instanceof StoreError) return new MoveError("store", `the move could not be recorded${during}: ${words}`, details);
-	if (error instanceof LeaseError) return new MoveError("lease", `the lease could not be asked${during}: ${words}`, details);
+		return new MoveError(
+			error.code === "corrupt" || error.code === "unsupported-version" ? "protocol" : "link-lost",
+			`${words}${during}`,
+			details,
+		);
+	if (error instanceof StoreError)
+		return new MoveError("store", `the move could not be recorded${during}: ${words}`, details);
+	if (error instanceof LeaseError)
+		return new MoveError("lease", `the lease could not be asked${during}: ${words}`, details);
 	return new MoveError("guest", `the guest failed${during}: ${words}`, details);
 }

@@ -29,7 +29,12 @@ export interface MoveMetrics {
 	/** Preparation + downtime + resume. */
 	readonly totalMs: number;
 	/** Of the downtime: the final round, capturing state and sending it, hashing all memory again, the target's verification. */
-	readonly downtimeParts: { readonly finalRoundMs: number; readonly stateMs: number; readonly verifyMs: number; readonly commitMs: number };
+	readonly downtimeParts: {
+		readonly finalRoundMs: number;
+		readonly stateMs: number;
+		readonly verifyMs: number;
+		readonly commitMs: number;
+	};
 	readonly pageCount: number;
 	/** Duplicates counted. */
 	readonly pagesTransferred: number;

@@ -65,7 +65,12 @@ export type MoveResult =
 	/** The guest is here, and runs unless the error says that it cannot. */
 	| { readonly outcome: "kept"; readonly moveId: string; readonly error: MoveError; readonly metrics: MoveMetrics }
 	/** *go* may have arrived: the guest is paused here until {@link resolveMove} or the caller decides. */
-	| { readonly outcome: "unconfirmed"; readonly moveId: string; readonly error: MoveError; readonly metrics: MoveMetrics };
+	| {
+			readonly outcome: "unconfirmed";
+			readonly moveId: string;
+			readonly error: MoveError;
+			readonly metrics: MoveMetrics;
+	  };
 
 /** What a technique adds to a move. */
 export interface Technique {
@@ -129,11 +134,13 @@ class MoveSession {
 		this.#services = services;
 		this.#options = options;
 		this.#moveId = options.moveId ?? toHex(random.fill(new Uint8Array(16)));
-		if (!/^[a-z0-9-]{1,64}$/.test(this.#moveId)) throw new RangeError(`moveId: 1 to 64 of a-z, 0-9 and -, got '${this.#moveId}'`);
+		if (!/^[a-z0-9-]{1,64}$/.test(this.#moveId))
+			throw new RangeError(`moveId: 1 to 64 of a-z, 0-9 and -, got '${this.#moveId}'`);
 		this.#verification = options.verification ?? (guest.dirty.tracker === "scan" ? "full" : "transport");
 		this.#deadlines = { ...DEFAULT_DEADLINES, ...options.deadlines };
 		this.#ledger = services.ledger ?? new MoveLedger("source");
-		const pacing = options.bandwidthBytesPerMs === undefined ? technique.pacing : fixedRate(options.bandwidthBytesPerMs);
+		const pacing =
+			options.bandwidthBytesPerMs === undefined ? technique.pacing : fixedRate(options.bandwidthBytesPerMs);
 		this.#watch = new Stopwatch(clock);
 		this.#conversation = new Conversation(link);
 		this.#phases = new Phases(clock, options.signal, this.#conversation.failed, (phase) => this.#report(phase));
@@ -198,7 +205,8 @@ class MoveSession {
 	async #sendResource(layout: GuestLayout, hash: string): Promise<void> {
 		const known = layout.resources.some((resource) => resource.hash === hash);
 		const bytes = known ? await this.#services.guest.state.resource(hash) : undefined;
-		if (bytes === undefined) throw new MoveError("protocol", `the target asks for a resource that this guest does not have: ${hash}`);
+		if (bytes === undefined)
+			throw new MoveError("protocol", `the target asks for a resource that this guest does not have: ${hash}`);
 		for (const [offset, chunk] of chunks(bytes, MAX_CHUNK_BYTES))
 			await this.#conversation.send({ type: "resource", hash, offset, total: bytes.byteLength, bytes: chunk });
 	}
@@ -230,8 +238,16 @@ class MoveSession {
 				return work(signal, () => totalTime?.then === "switch-over" && this.#watch.since("live") >= totalTime.limitMs);
 			});
 		} catch (error) {
-			if (error instanceof MoveError && error.code === "deadline" && error.phase === "live" && cancelAfterMs !== undefined)
-				throw new MoveError("total-time", `the move was not done within its limit of ${cancelAfterMs} ms`, { phase: "live", cause: error });
+			if (
+				error instanceof MoveError &&
+				error.code === "deadline" &&
+				error.phase === "live" &&
+				cancelAfterMs !== undefined
+			)
+				throw new MoveError("total-time", `the move was not done within its limit of ${cancelAfterMs} ms`, {
+					phase: "live",
+					cause: error,
+				});
 			throw error;
 		}
 	}
@@ -239,7 +255,9 @@ class MoveSession {
 	async #pauseAndFinish(): Promise<void> {
 		const { guest } = this.#services;
 		if (this.#watch.since("live") === 0) this.#watch.mark("live");
-		await this.#phases.run("pause", undefined, (signal) => guest.pause({ deadlineMs: this.#deadlines.pauseMs, signal }));
+		await this.#phases.run("pause", undefined, (signal) =>
+			guest.pause({ deadlineMs: this.#deadlines.pauseMs, signal }),
+		);
 		this.#watch.mark("paused");
 		await this.#phases.run("final-round", undefined, (signal) => this.#iteration.final(signal));
 		this.#watch.mark("rounds-done");
@@ -268,7 +286,11 @@ class MoveSession {
 		signal.throwIfAborted();
 		const pageIndex = pages.pageCount === hashes.pageCount ? hashes.firstDifference(0, now) : hashes.pageCount;
 		if (pageIndex !== undefined)
-			throw new MoveError("corrupt", `page ${pageIndex} of the paused guest is not what was sent: the dirty tracker missed a change`, { pageIndex });
+			throw new MoveError(
+				"corrupt",
+				`page ${pageIndex} of the paused guest is not what was sent: the dirty tracker missed a change`,
+				{ pageIndex },
+			);
 	}
 
 	async #commit(): Promise<void> {
@@ -276,7 +298,8 @@ class MoveSession {
 		await this.#phases.run("verify", this.#deadlines.verifyMs, (signal) => this.#conversation.expect("ready", signal));
 		this.#watch.mark("verified");
 		await this.#phases.run("release", this.#deadlines.releaseMs, async (signal) => {
-			if (!(await this.#ledger.step(this.#moveId, "moving", "released"))) throw new MoveError("store", "the ledger has lost this move");
+			if (!(await this.#ledger.step(this.#moveId, "moving", "released")))
+				throw new MoveError("store", "the ledger has lost this move");
 			signal.throwIfAborted();
 			await lease?.lease.release(lease.grant);
 		});
@@ -284,7 +307,9 @@ class MoveSession {
 			this.#goSent = true;
 			return this.#conversation.send({ type: "go" });
 		});
-		await this.#phases.run("confirm", this.#deadlines.confirmMs, (signal) => this.#conversation.expect("running", signal));
+		await this.#phases.run("confirm", this.#deadlines.confirmMs, (signal) =>
+			this.#conversation.expect("running", signal),
+		);
 		this.#watch.mark("running");
 	}
 
@@ -296,7 +321,9 @@ class MoveSession {
 		this.#watch.mark("released");
 		const metrics = this.#watch.metrics(this.#technique.name, this.#verification, guest, this.#iteration, bytesOnWire);
 		await guest.discard();
-		await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(() => undefined);
+		await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(
+			() => undefined,
+		);
 		return metrics;
 	}
 
@@ -308,7 +335,9 @@ class MoveSession {
 		if (this.#goSent) {
 			// The target may run. Nothing here may, until resolveMove or the caller has decided.
 			await this.#iteration.close().catch(() => undefined);
-			await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(() => undefined);
+			await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(
+				() => undefined,
+			);
 			this.#services.link.abort(error);
 			return { outcome: "unconfirmed", moveId, error, metrics };
 		}
@@ -323,14 +352,21 @@ class MoveSession {
 		const { guest, lease } = this.#services;
 		await this.#iteration.close().catch(() => undefined); // a dead guest cannot detach; its own error is already here
 		try {
-			if ((await this.#ledger.read(this.#moveId)) === "released") await this.#ledger.step(this.#moveId, "released", "kept");
+			if ((await this.#ledger.read(this.#moveId)) === "released")
+				await this.#ledger.step(this.#moveId, "released", "kept");
 			else await this.#ledger.step(this.#moveId, "moving", "kept");
 			if (lease !== undefined && (await lease.lease.renew(lease.grant)) === undefined)
-				return new MoveError("lease", `${error.message}; the guest stays paused: its lease no longer holds`, { phase: error.phase, cause: error });
+				return new MoveError("lease", `${error.message}; the guest stays paused: its lease no longer holds`, {
+					phase: error.phase,
+					cause: error,
+				});
 			await guest.resume();
 			return error;
 		} catch (cause) {
-			return new MoveError(error.code, `${error.message}; the guest could not be resumed: ${String(cause)}`, { phase: error.phase, cause });
+			return new MoveError(error.code, `${error.message}; the guest could not be resumed: ${String(cause)}`, {
+				phase: error.phase,
+				cause,
+			});
 		}
 	}
 
@@ -358,7 +394,9 @@ class MoveSession {
 		const dirtyPagesPerMs = last === undefined || last.durationMs <= 0 ? 0 : last.dirtiedPages / last.durationMs;
 		const elapsedMs = this.#watch.since("live");
 		const { fraction, etaMs } =
-			phase === "done" ? this.#progress.finish() : this.#progress.estimate({ ...facts, elapsedMs, dirtyPagesPerMs, roundsLeft: this.#roundsLeft });
+			phase === "done"
+				? this.#progress.finish()
+				: this.#progress.estimate({ ...facts, elapsedMs, dirtyPagesPerMs, roundsLeft: this.#roundsLeft });
 		onProgress({
 			moveId: this.#moveId,
 			phase,

@@ -44,7 +44,12 @@ const ANSWER_MS = 10_000;
  * if (result.outcome === "unconfirmed") console.log(await resolveMove({ guest, clock }, await connectAgain(), result.moveId));
  * ```
  */
-export async function resolveMove(services: ResolveServices, link: Link, moveId: string, deadlineMs: number = ANSWER_MS): Promise<Resolution> {
+export async function resolveMove(
+	services: ResolveServices,
+	link: Link,
+	moveId: string,
+	deadlineMs: number = ANSWER_MS,
+): Promise<Resolution> {
 	const conversation = new Conversation(link);
 	try {
 		const limits = { deadlineMs, peer: conversation.failed };
@@ -52,10 +57,14 @@ export async function resolveMove(services: ResolveServices, link: Link, moveId:
 			await conversation.send({ type: "query", moveId });
 			return conversation.expect("answer", signal);
 		});
-		if (answer.moveId !== moveId) throw new MoveError("protocol", `asked about '${moveId}', answered about '${answer.moveId}'`);
+		if (answer.moveId !== moveId)
+			throw new MoveError("protocol", `asked about '${moveId}', answered about '${answer.moveId}'`);
 		if (answer.status === "running") return await decideMove(services, moveId, "moved");
 		if (answer.status === "declined") return await decideMove(services, moveId, "kept");
-		throw new MoveError("peer", `the target knows nothing certain of the move '${moveId}' (${answer.status}): it keeps no durable ledger`);
+		throw new MoveError(
+			"peer",
+			`the target knows nothing certain of the move '${moveId}' (${answer.status}): it keeps no durable ledger`,
+		);
 	} catch (error) {
 		return { outcome: "unconfirmed", error: toMoveError(error, undefined, undefined) };
 	} finally {
@@ -68,7 +77,11 @@ export async function resolveMove(services: ResolveServices, link: Link, moveId:
  * does not run the guest and never will, `moved` that it does. Never say it by guessing: two running copies cannot be
  * merged.
  */
-export async function decideMove(services: ResolveServices, moveId: string, owner: "moved" | "kept"): Promise<Resolution> {
+export async function decideMove(
+	services: ResolveServices,
+	moveId: string,
+	owner: "moved" | "kept",
+): Promise<Resolution> {
 	const { guest, ledger, lease } = services;
 	if (owner === "moved") {
 		await ledger?.step(moveId, "released", "moved");
@@ -77,7 +90,10 @@ export async function decideMove(services: ResolveServices, moveId: string, owne
 	}
 	const grant = await lease?.acquire();
 	if (lease !== undefined && grant === undefined)
-		return { outcome: "unconfirmed", error: new MoveError("lease", "somebody else holds the lease: the guest stays paused here") };
+		return {
+			outcome: "unconfirmed",
+			error: new MoveError("lease", "somebody else holds the lease: the guest stays paused here"),
+		};
 	await ledger?.step(moveId, "released", "kept");
 	await guest.resume();
 	return { outcome: "kept", grant };

@@ -6,7 +6,16 @@ import type { Iteration } from "../rounds/iteration.ts";
 import { type MoveMetrics, percentile, type TechniqueName, type Verification } from "./metrics.ts";
 
 /** The moments of a move, in the order in which they come. */
-export type Moment = "started" | "prepared" | "live" | "paused" | "rounds-done" | "state-sent" | "verified" | "running" | "released";
+export type Moment =
+	| "started"
+	| "prepared"
+	| "live"
+	| "paused"
+	| "rounds-done"
+	| "state-sent"
+	| "verified"
+	| "running"
+	| "released";
 
 /** See the head of this file. */
 export class Stopwatch {
@@ -39,7 +48,13 @@ export class Stopwatch {
 	}
 
 	/** The metrics so far: complete after a move, partial after a failure. */
-	metrics(technique: TechniqueName, verification: Verification, guest: Guest, iteration: Iteration, bytesOnWire: number): MoveMetrics {
+	metrics(
+		technique: TechniqueName,
+		verification: Verification,
+		guest: Guest,
+		iteration: Iteration,
+		bytesOnWire: number,
+	): MoveMetrics {
 		const { slicesMs, pauseWaitMs } = guest.takeInterruptions();
 		const preparationMs = this.between("live", "paused");
 		const downtimeMs = this.between("paused", "running");

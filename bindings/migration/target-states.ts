@@ -36,7 +36,10 @@ export type TargetAction =
 type RecordOf<Type extends Record["type"]> = Extract<Record, { type: Type }>;
 
 /** One step. @throws {MoveError} `protocol` for a record that the state does not allow or that contradicts earlier ones. */
-export function stepTarget(state: TargetState, record: Record): { readonly state: TargetState; readonly action: TargetAction } {
+export function stepTarget(
+	state: TargetState,
+	record: Record,
+): { readonly state: TargetState; readonly action: TargetAction } {
 	switch (state.name) {
 		case "collecting":
 			if (record.type === "resource") return collect(state, record);
@@ -45,7 +48,8 @@ export function stepTarget(state: TargetState, record: Record): { readonly state
 			if (record.type === "batch") return { state, action: { do: "apply", record } };
 			if (record.type === "round") return { state, action: { do: "nothing" } };
 			if (record.type === "layout") return grow(state, record);
-			if (record.type === "state") return keepState({ name: "restoring", pageCount: state.pageCount, received: 0, total: record.total }, record);
+			if (record.type === "state")
+				return keepState({ name: "restoring", pageCount: state.pageCount, received: 0, total: record.total }, record);
 			break;
 		case "restoring":
 			if (record.type === "state") return keepState(state, record);
@@ -62,18 +66,21 @@ export function stepTarget(state: TargetState, record: Record): { readonly state
 
 /** Where a target goes once it has what it asked for: the caller's own event `prepared`. */
 export function preparedTarget(state: TargetState, pageCount: number): TargetState {
-	if (state.name !== "setting-up") throw new MoveError("protocol", `a target that is '${state.name}' cannot be prepared`);
+	if (state.name !== "setting-up")
+		throw new MoveError("protocol", `a target that is '${state.name}' cannot be prepared`);
 	return { name: "receiving", pageCount };
 }
 
 /** Where a target goes once memory and state match the digest: the caller's own event `verified`. */
 export function verifiedTarget(state: TargetState): TargetState {
-	if (state.name !== "verifying") throw new MoveError("protocol", `a target that is '${state.name}' cannot be verified`);
+	if (state.name !== "verifying")
+		throw new MoveError("protocol", `a target that is '${state.name}' cannot be verified`);
 	return { name: "ready" };
 }
 
 function collect(state: Extract<TargetState, { name: "collecting" }>, record: RecordOf<"resource">) {
-	if (!state.missing.has(record.hash)) throw new MoveError("protocol", `the source sent a resource that was not asked for: ${record.hash}`);
+	if (!state.missing.has(record.hash))
+		throw new MoveError("protocol", `the source sent a resource that was not asked for: ${record.hash}`);
 	const complete = record.offset + record.bytes.byteLength === record.total;
 	if (!complete) return { state, action: { do: "collect", record, complete } } as const;
 	const missing = new Set(state.missing);
@@ -84,13 +91,22 @@ function collect(state: Extract<TargetState, { name: "collecting" }>, record: Re
 
 function grow(state: Extract<TargetState, { name: "receiving" }>, record: RecordOf<"layout">) {
 	if (record.pageCount <= state.pageCount)
-		throw new MoveError("protocol", `the source announced ${record.pageCount} pages after ${state.pageCount}: guests never shrink`);
-	return { state: { name: "receiving", pageCount: record.pageCount }, action: { do: "grow", pageCount: record.pageCount } } as const;
+		throw new MoveError(
+			"protocol",
+			`the source announced ${record.pageCount} pages after ${state.pageCount}: guests never shrink`,
+		);
+	return {
+		state: { name: "receiving", pageCount: record.pageCount },
+		action: { do: "grow", pageCount: record.pageCount },
+	} as const;
 }
 
 function keepState(state: Extract<TargetState, { name: "restoring" }>, record: RecordOf<"state">) {
 	if (record.total !== state.total || record.offset !== state.received)
-		throw new MoveError("protocol", `state bytes at ${record.offset} of ${record.total}, expected ${state.received} of ${state.total}`);
+		throw new MoveError(
+			"protocol",
+			`state bytes at ${record.offset} of ${record.total}, expected ${state.received} of ${state.total}`,
+		);
 	const received = state.received + record.bytes.byteLength;
 	if (received > state.total) throw new MoveError("protocol", `more state bytes than the ${state.total} announced`);
 	return { state: { ...state, received }, action: { do: "keep-state", record } } as const;
@@ -98,7 +114,10 @@ function keepState(state: Extract<TargetState, { name: "restoring" }>, record: R
 
 function verify(state: Extract<TargetState, { name: "restoring" }>, record: RecordOf<"digest">) {
 	if (state.received !== state.total || record.stateByteLength !== state.total)
-		throw new MoveError("protocol", `the digest covers ${record.stateByteLength} bytes of state, ${state.received} of ${state.total} arrived`);
+		throw new MoveError(
+			"protocol",
+			`the digest covers ${record.stateByteLength} bytes of state, ${state.received} of ${state.total} arrived`,
+		);
 	if (record.pageCount !== state.pageCount)
 		throw new MoveError("protocol", `the digest covers ${record.pageCount} pages, the target has ${state.pageCount}`);
 	return { state: { name: "verifying" }, action: { do: "verify", record } } as const;

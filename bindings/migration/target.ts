@@ -47,7 +47,13 @@ export interface ReceiveOptions {
 /** How a reception ended. */
 export type ReceiveResult =
 	/** The guest runs here. */
-	| { readonly outcome: "running"; readonly moveId: string; readonly guest: Guest; readonly grant: LeaseGrant | undefined; readonly setupMs: number }
+	| {
+			readonly outcome: "running";
+			readonly moveId: string;
+			readonly guest: Guest;
+			readonly grant: LeaseGrant | undefined;
+			readonly setupMs: number;
+	  }
 	/** Nothing of it is left here. */
 	| { readonly outcome: "discarded"; readonly moveId: string | undefined; readonly error: MoveError }
 	/** The link carried a question about an earlier move. */
@@ -112,19 +118,27 @@ class Reception {
 		await this.#send({ type: "running" }).catch(() => undefined);
 		const closing = withDeadline(this.#services.clock, { deadlineMs: IDLE_MS }, () => this.#link.close());
 		await closing.catch(() => this.#link.abort(undefined));
-		return { outcome: "running", moveId: this.#moveId!, guest: this.#guest!, grant: this.#grant, setupMs: this.#setupMs };
+		return {
+			outcome: "running",
+			moveId: this.#moveId!,
+			guest: this.#guest!,
+			grant: this.#grant,
+			setupMs: this.#setupMs,
+		};
 	}
 
 	/** Takes one record and hands it on; its frame is released afterwards unless `use` keeps it (see {@link #apply}). */
 	async #take<T>(use: (record: Record, frame: IncomingFrame) => Promise<T>): Promise<T | undefined> {
-		const waitMs = this.#state.name === "ready" ? (this.#options.readyMs ?? READY_MS) : (this.#options.idleMs ?? IDLE_MS);
+		const waitMs =
+			this.#state.name === "ready" ? (this.#options.readyMs ?? READY_MS) : (this.#options.idleMs ?? IDLE_MS);
 		const limits = { deadlineMs: waitMs, cancel: this.#options.signal };
 		const frame = await withDeadline(this.#services.clock, limits, () => this.#link.receive());
 		let keep = false;
 		try {
 			const record = decodeRecord(frame);
 			if (record === undefined) return undefined;
-			if (record.type === "abort") throw new MoveError("peer", `the source gave up (${record.code}): ${record.message}`);
+			if (record.type === "abort")
+				throw new MoveError("peer", `the source gave up (${record.code}): ${record.message}`);
 			keep = record.type === "batch";
 			return await use(record, frame);
 		} finally {
@@ -140,12 +154,17 @@ class Reception {
 	}
 
 	async #greet(hello: Record | undefined): Promise<void> {
-		if (hello?.type !== "hello" || hello.intent !== "move") throw new MoveError("protocol", `a target that is 'greeting' cannot take the record '${hello?.type ?? "unknown"}'`);
+		if (hello?.type !== "hello" || hello.intent !== "move")
+			throw new MoveError(
+				"protocol",
+				`a target that is 'greeting' cannot take the record '${hello?.type ?? "unknown"}'`,
+			);
 		const { layout, moveId } = hello;
 		this.#moveId = moveId;
 		this.#layout = layout;
 		this.#factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
-		if (this.#factory === undefined) throw new MoveError("refused", `this target takes no guests of kind '${layout.kind}'`);
+		if (this.#factory === undefined)
+			throw new MoveError("refused", `this target takes no guests of kind '${layout.kind}'`);
 		const obstacles = this.#factory.check(layout);
 		if (obstacles.length > 0) throw new MoveError("refused", obstacles.map(({ message }) => message).join("; "));
 		if (!(await this.#ledger.step(moveId, undefined, "receiving"))) {
@@ -153,7 +172,9 @@ class Reception {
 			throw new MoveError("refused", `the move '${moveId}' is already known here`);
 		}
 		const missing = this.#factory.missing(layout);
-		this.#enter(missing.length === 0 ? { name: "setting-up" } : { name: "collecting", layout, missing: new Set(missing) });
+		this.#enter(
+			missing.length === 0 ? { name: "setting-up" } : { name: "collecting", layout, missing: new Set(missing) },
+		);
 		await this.#send({ type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: DEFAULT_WINDOW_BYTES, missing });
 		if (missing.length === 0) await this.#setUp();
 	}
@@ -177,7 +198,8 @@ class Reception {
 				await this.#guest!.pages.grow(action.pageCount);
 				return this.#hashes!.grow(action.pageCount);
 			case "keep-state":
-				if (action.record.total > MAX_STATE_BYTES) throw new MoveError("protocol", `state of ${action.record.total} bytes, at most ${MAX_STATE_BYTES}`);
+				if (action.record.total > MAX_STATE_BYTES)
+					throw new MoveError("protocol", `state of ${action.record.total} bytes, at most ${MAX_STATE_BYTES}`);
 				if (action.record.offset === 0) this.#stateBytes = new Uint8Array(action.record.total);
 				return this.#stateBytes.set(action.record.bytes, action.record.offset);
 			case "verify":
@@ -225,8 +247,7 @@ class Reception {
 			frame.release();
 			return Promise.reject(this.#applyFailure);
 		}
-		const applied = this.#guest!.pages
-			.apply(record.batch)
+		const applied = this.#guest!.pages.apply(record.batch)
 			.then(({ pageIndices, hashes }) => this.#hashes!.set(pageIndices, hashes))
 			.catch((error: unknown) => {
 				this.#applyFailure ??= error;
@@ -250,7 +271,8 @@ class Reception {
 		if (digest !== record.digest)
 			throw new MoveError("corrupt", `the digest of what arrived is ${digest}, the source's is ${record.digest}`);
 		await this.#guest!.state.restore(this.#stateBytes);
-		if (!(await this.#ledger.step(this.#moveId!, "receiving", "ready"))) throw new MoveError("peer", "the move was declined when it was asked about");
+		if (!(await this.#ledger.step(this.#moveId!, "receiving", "ready")))
+			throw new MoveError("peer", "the move was declined when it was asked about");
 		this.#enter(verifiedTarget(this.#state));
 		await this.#send({ type: "ready" });
 	}
@@ -261,7 +283,8 @@ class Reception {
 			this.#grant = await lease.acquire();
 			if (this.#grant === undefined) throw new MoveError("lease", "somebody else holds the lease");
 		}
-		if (!(await this.#ledger.step(this.#moveId!, "ready", "running"))) throw new MoveError("peer", "the move was declined before go arrived");
+		if (!(await this.#ledger.step(this.#moveId!, "ready", "running")))
+			throw new MoveError("peer", "the move was declined before go arrived");
 		try {
 			await this.#guest!.resume();
 		} catch (cause) {
@@ -284,7 +307,12 @@ class Reception {
 			error.code === "refused"
 				? { type: "refuse", code: error.code, message: error.message }
 				: error.code === "corrupt"
-					? { type: "reject", code: error.code, message: error.message, ...(error.pageIndex === undefined ? {} : { pageIndex: error.pageIndex }) }
+					? {
+							type: "reject",
+							code: error.code,
+							message: error.message,
+							...(error.pageIndex === undefined ? {} : { pageIndex: error.pageIndex }),
+						}
 					: { type: "abort", code: error.code, message: error.message };
 		const farewell = withDeadline(clock, { deadlineMs: 1000 }, async () => {
 			await this.#send(word);

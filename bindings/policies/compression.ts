@@ -10,4 +10,5 @@ export type CompressionPolicy = (bytesPerMs: number) => boolean;
 const WORTHWHILE_BYTES_PER_MS = 400_000;
 
 /** Compresses on slow links only. An unknown rate counts as fast: loopback and unix sockets are the common case. */
-export const compressOnSlowLinks: CompressionPolicy = (bytesPerMs) => bytesPerMs > 0 && bytesPerMs < WORTHWHILE_BYTES_PER_MS;
+export const compressOnSlowLinks: CompressionPolicy = (bytesPerMs) =>
+	bytesPerMs > 0 && bytesPerMs < WORTHWHILE_BYTES_PER_MS;

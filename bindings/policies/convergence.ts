@@ -107,7 +107,9 @@ export function firstOf(...policies: readonly ConvergencePolicy[]): ConvergenceP
 }
 
 /** Milliseconds the rest would take at the measured rate: the downtime to expect if the guest were paused now. */
-export function expectedDowntimeMs(facts: Pick<ConvergenceFacts, "pendingPages" | "bandwidthBytesPerMs" | "bytesPerPage">): number | undefined {
+export function expectedDowntimeMs(
+	facts: Pick<ConvergenceFacts, "pendingPages" | "bandwidthBytesPerMs" | "bytesPerPage">,
+): number | undefined {
 	if (facts.pendingPages === 0) return 0;
 	if (facts.bandwidthBytesPerMs <= 0) return undefined;
 	return (facts.pendingPages * facts.bytesPerPage) / facts.bandwidthBytesPerMs;

@@ -203,7 +203,11 @@ export interface GuestFactory {
 	 * @param resources - bytes for each hash that {@link missing} named, checked against their hash by the caller.
 	 * @throws {GuestError} `too-large`, `incompatible`, or `state`.
 	 */
-	setUp(layout: GuestLayout, resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, signal?: AbortSignal): Promise<PreparedTarget>;
+	setUp(
+		layout: GuestLayout,
+		resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+		signal?: AbortSignal,
+	): Promise<PreparedTarget>;
 }
 
 /** A target that has not run: paused, its memory zero. */

@@ -27,7 +27,11 @@ export interface Store {
 	 * atomically; `next` `undefined` removes it. Resolves `false`, changing nothing, if somebody else was first.
 	 * @throws {StoreError} `full`, `failed`: the reference has its old value.
 	 */
-	compareAndSetReference(name: string, expected: Uint8Array | undefined, next: Uint8Array | undefined): Promise<boolean>;
+	compareAndSetReference(
+		name: string,
+		expected: Uint8Array | undefined,
+		next: Uint8Array | undefined,
+	): Promise<boolean>;
 	/** Names of all references that begin with `prefix`, sorted. */
 	listReferences(prefix: string): Promise<readonly string[]>;
 }

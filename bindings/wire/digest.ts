@@ -52,7 +52,9 @@ export class PageHashTable {
 	 */
 	set(pageIndices: Uint32Array, hashes: Uint8Array): void {
 		if (hashes.byteLength !== pageIndices.length * HASH_BYTES)
-			throw new RangeError(`hashes: ${pageIndices.length} pages need ${pageIndices.length * HASH_BYTES} bytes, got ${hashes.byteLength}`);
+			throw new RangeError(
+				`hashes: ${pageIndices.length} pages need ${pageIndices.length * HASH_BYTES} bytes, got ${hashes.byteLength}`,
+			);
 		const from = wordsOf(hashes);
 		for (let i = 0; i < pageIndices.length; i++) {
 			const page = pageIndices[i]!;
@@ -64,7 +66,8 @@ export class PageHashTable {
 	/** The first page whose hash differs from `hashes`, which begin at `firstPage`; `undefined` if none does. */
 	firstDifference(firstPage: number, hashes: Uint8Array): number | undefined {
 		const other = wordsOf(hashes);
-		for (let i = 0; i < other.length; i++) if (other[i] !== this.#words[firstPage * 4 + i]) return firstPage + (i >>> 2);
+		for (let i = 0; i < other.length; i++)
+			if (other[i] !== this.#words[firstPage * 4 + i]) return firstPage + (i >>> 2);
 		return undefined;
 	}
 

@@ -59,8 +59,10 @@ export class MemoryGuest implements Guest {
 	/** A running guest, its memory zero. @throws RangeError for sizes that make no sense. */
 	constructor(options: MemoryGuestOptions, status: "running" | "paused" = "running") {
 		const { pageCount, maximumPageCount = pageCount, facts = {} } = options;
-		if (!Number.isInteger(pageCount) || pageCount < 1) throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
-		if (maximumPageCount < pageCount) throw new RangeError(`maximumPageCount: must be at least pageCount ${pageCount}, got ${maximumPageCount}`);
+		if (!Number.isInteger(pageCount) || pageCount < 1)
+			throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
+		if (maximumPageCount < pageCount)
+			throw new RangeError(`maximumPageCount: must be at least pageCount ${pageCount}, got ${maximumPageCount}`);
 		this.#bytes = new Uint8Array(pageCount * PAGE_BYTES);
 		this.#maximumPageCount = maximumPageCount;
 		this.#facts = facts;
@@ -95,7 +97,9 @@ export class MemoryGuest implements Guest {
 	write(byteOffset: number, bytes: Uint8Array): void {
 		this.#require("running");
 		if (byteOffset < 0 || byteOffset + bytes.byteLength > this.#bytes.byteLength)
-			throw new RangeError(`byteOffset: ${byteOffset} + ${bytes.byteLength} bytes lie beyond ${this.#bytes.byteLength}`);
+			throw new RangeError(
+				`byteOffset: ${byteOffset} + ${bytes.byteLength} bytes lie beyond ${this.#bytes.byteLength}`,
+			);
 		if (bytes.byteLength === 0) return;
 		this.#bytes.set(bytes, byteOffset);
 		const firstPage = Math.floor(byteOffset / PAGE_BYTES);
@@ -183,7 +187,12 @@ export class MemoryGuest implements Guest {
 	}
 
 	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, compress: boolean): PageBatch {
-		const encoded = encoder.encode({ pageIndices, source: { kind: "memory", bytes: this.#bytes }, compress, into: "fresh" });
+		const encoded = encoder.encode({
+			pageIndices,
+			source: { kind: "memory", bytes: this.#bytes },
+			compress,
+			into: "fresh",
+		});
 		const bytes = encoded.bytes as Uint8Array<ArrayBuffer>;
 		return {
 			bytes,
@@ -214,7 +223,10 @@ export class MemoryGuest implements Guest {
 
 	#resize(pageCount: number): void {
 		if (pageCount > this.#maximumPageCount)
-			throw new GuestError("too-large", `${pageCount} pages are more than this guest's limit of ${this.#maximumPageCount}`);
+			throw new GuestError(
+				"too-large",
+				`${pageCount} pages are more than this guest's limit of ${this.#maximumPageCount}`,
+			);
 		const before = this.pageCount;
 		if (pageCount <= before) return;
 		const grown = new Uint8Array(pageCount * PAGE_BYTES);
@@ -253,11 +265,16 @@ export class MemoryGuestFactory implements GuestFactory {
 	check(layout: GuestLayout): readonly Obstacle[] {
 		const obstacles: Obstacle[] = [];
 		const add = (fact: string, message: string) => obstacles.push({ fact, message });
-		if (layout.pageBytes !== PAGE_BYTES) add("pageBytes", `pages of ${layout.pageBytes} bytes, this target has ${PAGE_BYTES}`);
-		if (layout.pageCount > this.#maximumPageCount) add("pageCount", `${layout.pageCount} pages, this target takes at most ${this.#maximumPageCount}`);
+		if (layout.pageBytes !== PAGE_BYTES)
+			add("pageBytes", `pages of ${layout.pageBytes} bytes, this target has ${PAGE_BYTES}`);
+		if (layout.pageCount > this.#maximumPageCount)
+			add("pageCount", `${layout.pageCount} pages, this target takes at most ${this.#maximumPageCount}`);
 		for (const name of new Set([...Object.keys(layout.facts), ...Object.keys(this.#facts)]))
 			if (layout.facts[name] !== this.#facts[name])
-				add(name, `the fact '${name}' is '${layout.facts[name] ?? "missing"}' at the source and '${this.#facts[name] ?? "missing"}' here`);
+				add(
+					name,
+					`the fact '${name}' is '${layout.facts[name] ?? "missing"}' at the source and '${this.#facts[name] ?? "missing"}' here`,
+				);
 		return obstacles;
 	}
 

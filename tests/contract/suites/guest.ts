@@ -117,7 +117,9 @@ export function guestContract(harness: GuestHarness): void {
 
 	test("pages that do not exist cannot be encoded", async () => {
 		const { guest } = await create(8);
-		const error = await guest.pages.encode(Uint32Array.of(guest.pages.pageCount), { compress: false }).catch((reason: unknown) => reason);
+		const error = await guest.pages
+			.encode(Uint32Array.of(guest.pages.pageCount), { compress: false })
+			.catch((reason: unknown) => reason);
 		assert.instance(error, RangeError);
 	});
 
@@ -193,7 +195,10 @@ export function guestContract(harness: GuestHarness): void {
 		assert.is(target.pages.pageCount, guest.pages.pageCount);
 		for (const batch of await batchesPaused(guest)) await target.pages.apply(batch);
 		await guest.pause({ deadlineMs: 5000 });
-		assert.equal(await target.pages.hashes(0, target.pages.pageCount), await guest.pages.hashes(0, guest.pages.pageCount));
+		assert.equal(
+			await target.pages.hashes(0, target.pages.pageCount),
+			await guest.pages.hashes(0, guest.pages.pageCount),
+		);
 		assert.is(await code(target.pages.grow(2 ** 31)), "too-large");
 	});
 
@@ -253,7 +258,8 @@ export function guestContract(harness: GuestHarness): void {
 						(await guest.pages.encode(Uint32Array.of(firstPage + action.page), { compress: true })).release();
 					} else {
 						const cursor = cursors[action.cursor]!;
-						const bits = action.do === "peek" ? await cursor.peek(0, guest.pages.pageCount) : (await cursor.harvest()).bits;
+						const bits =
+							action.do === "peek" ? await cursor.peek(0, guest.pages.pageCount) : (await cursor.harvest()).bits;
 						for (let page = firstPage; page < firstPage + pages; page++)
 							assert.is(has(bits, page), oracle[action.cursor]!.has(page), `page ${page} after ${action.do}`);
 						if (action.do === "harvest") oracle[action.cursor]!.clear();
