@@ -102,6 +102,36 @@ test("every function that a reference can name is reachable by identity, exporte
 	);
 });
 
+test("functions named only by constant expressions are reachable", () => {
+	const original = asm.wasm(
+		asm.section(asm.SECTION_TYPE, asm.functionType()),
+		asm.section(asm.SECTION_FUNCTION, [0], [0], [0], [0]),
+		asm.section(asm.SECTION_TABLE, [asm.FUNCREF, 0, 1]),
+		asm.MEMORY,
+		asm.section(asm.SECTION_GLOBAL, [asm.FUNCREF, 0, 0xd2, 1, 0x0b]),
+		asm.section(asm.SECTION_ELEMENT, [5, asm.FUNCREF, ...asm.vector([0xd2, 3, 0x0b], [0xd0, 0x70, 0x0b])]),
+		asm.section(asm.SECTION_CODE, asm.body([]), asm.body([]), asm.body([]), asm.body([])),
+	);
+	assert.ok(WebAssembly.validate(original));
+	assert.equal(rewriteModule(original).layout.reachableFunctions, [1, 3]);
+});
+
+test("a segment that instantiation drops anyway is no state", () => {
+	const original = asm.wasm(
+		asm.section(asm.SECTION_TYPE, asm.functionType()),
+		asm.section(asm.SECTION_FUNCTION, [0]),
+		asm.section(asm.SECTION_TABLE, [asm.FUNCREF, 0, 1]),
+		asm.MEMORY,
+		asm.section(asm.SECTION_ELEMENT, [3, 0, ...asm.vector([0])]),
+		asm.rawSection(asm.SECTION_DATA_COUNT, [1]),
+		asm.section(asm.SECTION_CODE, asm.body([0xfc, 9, 0, 0xfc, 13, 0])),
+		asm.section(asm.SECTION_DATA, [0, ...asm.constant(0), 0x0b, ...asm.vector([1])]),
+	);
+	const { bytes, layout } = rewriteModule(original);
+	assert.equal([layout.droppableData, layout.droppableElements], [[], []]);
+	instantiate(bytes);
+});
+
 test("a segment that code can drop gets a flag, set where it is dropped, and a function that drops it", () => {
 	const original = asm.wasm(
 		asm.section(asm.SECTION_TYPE, asm.functionType()),
@@ -199,12 +229,12 @@ test("imported memory, tables and mutable globals are state too", () => {
 });
 
 test("the memory's minimum is raised, never lowered, and not beyond the module's maximum", () => {
-	const original = asm.wasm(asm.MEMORY);
+	const original = asm.wasm(asm.section(asm.SECTION_MEMORY, [1, 2, 4]));
 	const pages = (minimumMemoryPages: number) => {
 		const memory = instantiate(rewriteModule(original, { minimumMemoryPages }).bytes).exports[EXPOSED.memory];
 		return (memory as WebAssembly.Memory).buffer.byteLength / 65536;
 	};
-	assert.equal([pages(0), pages(1), pages(4)], [1, 1, 4]);
+	assert.equal([pages(1), pages(2), pages(4)], [2, 2, 4]);
 	refused(original, "memory-limit", /5 pages .* allows 4/, { minimumMemoryPages: 5 });
 	for (const minimumMemoryPages of [-1, 1.5, 65_537, Number.NaN])
 		assert.throws(
