@@ -13,7 +13,7 @@ const LIBRARY = /^bindings\//;
 const PLATFORM = /^bindings\/platform\//;
 const CODE = /^(assembly|bindings|bench|tests|examples|tools)\/.*\.(ts|mts|mjs|cjs)$/;
 const TYPESCRIPT = /^(bindings|bench|tests|examples)\/.*\.ts$/;
-const SUITE = /\.test\.ts$/;
+const SUITE = /^tests\/.*\.ts$/; // contract suites too, which are no .test.ts
 
 /** @type {{ name: string, pattern: RegExp, where: RegExp, except?: RegExp, raw?: boolean, commented?: boolean, bites: string, instead: string }[]} */
 export const BANS = [
