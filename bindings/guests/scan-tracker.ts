@@ -9,7 +9,7 @@
 //   pages beyond the shadow's end are new, and dirty for every cursor, until the shadow is extended over them.
 //
 // Everything that reads much is a generator that yields every STEP_PAGES pages, so that its caller can run it in slices
-// between the guest's own work; the memory must not change within a step.
+// between the guest's own work. The memory must not change within a step, and one generator ends before the next begins.
 import { bitsByteLength, countBits, forEachRun, orBits, setBits } from "./page-bits.ts";
 
 /** A guest's memory and its shadow, page by page. All pages are of 4096 bytes. */
@@ -55,16 +55,30 @@ export class ScanTracker {
 		return this.#cursors.size > 0;
 	}
 
-	/** Opens a cursor whose bits are clear: changes count from the generator's end. @returns the cursor */
+	/**
+	 * Opens a cursor whose bits are clear: changes count from the generator's end.
+	 * @returns the cursor
+	 * @throws RangeError when there is no memory for the shadow; other cursors are as they were
+	 */
 	*open(): Generator<void, number> {
 		const { pageCount } = this.#memory;
-		const first = !this.attached;
-		yield* this.#extend(pageCount);
-		for (let page = 0; page < pageCount; page += STEP_PAGES) {
-			const count = Math.min(STEP_PAGES, pageCount - page);
-			if (first) this.#memory.copy(page, count);
-			else this.#refresh(page, count);
-			yield;
+		if (this.attached) {
+			yield* this.#extend(pageCount);
+			for (let page = 0; page < pageCount; page += STEP_PAGES) {
+				this.#refresh(page, Math.min(STEP_PAGES, pageCount - page));
+				yield;
+			}
+		} else {
+			try {
+				this.#memory.extend(pageCount);
+			} catch (error) {
+				this.#memory.detach();
+				throw error;
+			}
+			for (let page = 0; page < pageCount; page += STEP_PAGES) {
+				this.#memory.copy(page, Math.min(STEP_PAGES, pageCount - page));
+				yield;
+			}
 		}
 		const cursor = this.#nextCursor++;
 		this.#cursors.set(cursor, new Uint8Array(bitsByteLength(this.#memory.shadowPageCount)));
@@ -155,14 +169,13 @@ export class ScanTracker {
 	*#extend(pageCount: number): Generator<void, void> {
 		const known = this.#memory.shadowPageCount;
 		if (pageCount <= known) return;
+		this.#memory.extend(pageCount);
 		for (const [cursor, bits] of this.#cursors) {
 			const grown = new Uint8Array(bitsByteLength(pageCount));
 			grown.set(bits);
 			setBits(grown, known, pageCount - known);
 			this.#cursors.set(cursor, grown);
 		}
-		this.#memory.extend(pageCount);
-		if (!this.attached) return;
 		for (let page = known; page < pageCount; page += STEP_PAGES) {
 			this.#memory.copy(page, Math.min(STEP_PAGES, pageCount - page));
 			yield;
@@ -173,7 +186,8 @@ export class ScanTracker {
 	#refresh(firstPage: number, pageCount: number): void {
 		const changed = this.#changed.fill(0);
 		if (this.#memory.compare(firstPage, pageCount, changed) === 0) return;
-		for (const bits of this.#cursors.values()) orBits(bits, changed.subarray(0, (pageCount + 7) >>> 3), firstPage >>> 3);
+		for (const bits of this.#cursors.values())
+			orBits(bits, changed.subarray(0, (pageCount + 7) >>> 3), firstPage >>> 3);
 		forEachRun(changed, pageCount, (first, count) => this.#memory.copy(firstPage + first, count));
 	}
 

@@ -86,7 +86,11 @@ export interface Jobs {
 	};
 	readonly harvest: {
 		readonly order: { readonly cursor: number };
-		readonly result: { readonly bits: Uint8Array<ArrayBuffer>; readonly dirtyCount: number; readonly pageCount: number };
+		readonly result: {
+			readonly bits: Uint8Array<ArrayBuffer>;
+			readonly dirtyCount: number;
+			readonly pageCount: number;
+		};
 	};
 	readonly "put-back": { readonly order: { readonly cursor: number; readonly bits: PageBits }; readonly result: Empty };
 	readonly close: { readonly order: { readonly cursor: number }; readonly result: Empty };

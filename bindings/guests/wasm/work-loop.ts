@@ -9,8 +9,8 @@
 // one starts; a slice never overlaps a call's synchronous part.
 import type { Clock } from "../../ports/clock.ts";
 
-/** A job that may be interrupted at each `yield`, or one that is a promise and holds the job queue until it settles. */
-export type Job<Result> = Generator<void, Result> | Promise<Result>;
+/** A job may be interrupted at each `yield`; one that is a promise holds the job queue until it settles; or it is done. */
+export type Job<Result> = Generator<void, Result> | Promise<Result> | Result;
 
 /** What the loop needs of the guest. */
 export interface WorkLoopHooks {
@@ -98,9 +98,12 @@ export class WorkLoop {
 		this.#turn();
 	}
 
-	/** Forgets a call that has not started. */
-	cancelCall(id: number): void {
-		this.#calls = this.#calls.filter((call) => call.id !== id);
+	/** Forgets a call that has not started; it settles with `reason`. */
+	cancelCall(id: number, reason: Error): void {
+		const call = this.#calls.find((queued) => queued.id === id);
+		if (call === undefined) return;
+		this.#calls = this.#calls.filter((queued) => queued !== call);
+		call.settle({ error: reason });
 	}
 
 	/** Queues a job. Jobs run in order. */
@@ -268,7 +271,11 @@ export class WorkLoop {
 			queued.failed(error);
 			return undefined;
 		}
-		if (!(job instanceof Promise)) return { job, queued };
+		if (isGenerator(job)) return { job, queued };
+		if (!(job instanceof Promise)) {
+			queued.done(job);
+			return undefined;
+		}
 		this.#waitingForJob = true;
 		job.then(queued.done, queued.failed).finally(() => {
 			this.#waitingForJob = false;
@@ -276,6 +283,10 @@ export class WorkLoop {
 		});
 		return undefined;
 	}
+}
+
+function isGenerator(value: unknown): value is Generator<void, unknown> {
+	return typeof value === "object" && value !== null && typeof (value as { next?: unknown }).next === "function";
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

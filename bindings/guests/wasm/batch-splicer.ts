@@ -1,0 +1,40 @@
+// Puts batches that were encoded piece by piece together into one: tables first, then payloads, as engine/batch.ts draws it.
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, type EncodedBatch } from "../../engine/batch.ts";
+
+/** Fills an array with the pieces of one batch, in order. */
+export class BatchSplicer {
+	readonly #into: Uint8Array<ArrayBuffer>;
+	readonly #pages: number;
+	#table = BATCH_HEADER_BYTES;
+	#payload: number;
+	#zeroPages = 0;
+
+	/** @param pages of the whole batch */
+	constructor(into: Uint8Array<ArrayBuffer>, pages: number) {
+		this.#into = into;
+		this.#pages = pages;
+		this.#payload = BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES;
+	}
+
+	/** Adds the next piece. */
+	add({ bytes, byteLength, zeroPages, rawPages, lz4Pages }: EncodedBatch): void {
+		const tableEnd = BATCH_HEADER_BYTES + (zeroPages + rawPages + lz4Pages) * BATCH_ENTRY_BYTES;
+		this.#into.set(bytes.subarray(BATCH_HEADER_BYTES, tableEnd), this.#table);
+		this.#into.set(bytes.subarray(tableEnd, byteLength), this.#payload);
+		this.#table += tableEnd - BATCH_HEADER_BYTES;
+		this.#payload += byteLength - tableEnd;
+		this.#zeroPages += zeroPages;
+	}
+
+	/** Writes the header. @returns the batch's length */
+	end(): { readonly byteLength: number; readonly zeroPages: number } {
+		const tableEnd = BATCH_HEADER_BYTES + this.#pages * BATCH_ENTRY_BYTES;
+		if (this.#table !== tableEnd) throw new Error("a batch was spliced from too few pieces");
+		const view = new DataView(this.#into.buffer, this.#into.byteOffset, BATCH_HEADER_BYTES);
+		view.setUint32(0, this.#pages, true);
+		view.setUint32(4, 0, true);
+		view.setUint32(8, tableEnd - BATCH_HEADER_BYTES, true);
+		view.setUint32(12, this.#payload - tableEnd, true);
+		return { byteLength: this.#payload, zeroPages: this.#zeroPages };
+	}
+}

@@ -1,0 +1,254 @@
+/**
+ * A WebAssembly guest, seen from outside: any core module with a program (program.ts), running in its own worker.
+ *
+ *   call ─▶ queue ─▶ worker: calls of the program and slices of live work take turns ─▶ answers
+ *                       pause = a call boundary: nothing of the program runs, calls wait in the queue
+ *
+ * Dirty pages are found by a scan (guests/scan-tracker.ts). Invariants: the guest's bytes never leave the worker but as
+ * batches and state; a call is answered by this guest, or rejects with a reason that says whether it may have been executed.
+ */
+import type { Clock } from "../../ports/clock.ts";
+import {
+	type DirtyLog,
+	type Guest,
+	GuestError,
+	type GuestState,
+	type Interruptions,
+	type PauseOptions,
+} from "../../ports/guest.ts";
+import type { WorkerPort } from "../../ports/worker.ts";
+import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
+import { WasmDirtyLog } from "./guest-dirty.ts";
+import { WasmGuestPages } from "./guest-pages.ts";
+import { WasmGuestState } from "./guest-state.ts";
+import type { StartedFacts, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import { WorkerClient } from "./worker-client.ts";
+
+/** Live work holds the guest's thread at most so long at a time, in ms. */
+export const DEFAULT_SLICE_MS = 2;
+
+/** Batches that a move has under way: one encoded, one queued, two on their way through the socket. */
+const PREPARED_BUFFERS = 4;
+
+/** How to start a guest. */
+export interface StartWasmGuestOptions {
+	readonly workers: WorkerPort;
+	readonly clock: Clock;
+	/** URL of the program's module, see docs/programs.md. */
+	readonly programUrl: string;
+	/** The WebAssembly module, for a program that does not bring its own. */
+	readonly moduleBytes?: Uint8Array<ArrayBuffer>;
+	/** {@link DEFAULT_SLICE_MS} if left out. */
+	readonly sliceMs?: number;
+	/** Keep the shadow's memory after the last dirty cursor was closed, for the next one. Default false. */
+	readonly keepShadow?: boolean;
+}
+
+/** Bytes that a guest costs on this machine. */
+export interface WasmGuestMemoryUse extends WorkerMemoryUse {
+	/** Buffers that carry batches between worker and host. */
+	readonly batchBufferBytes: number;
+}
+
+/**
+ * Starts a new guest in a worker of its own.
+ *
+ * @returns the running guest
+ * @throws {GuestError} `incompatible`, `too-large`, `state` or `crashed`; WasmModuleError for a module that cannot be a
+ *   guest; what the program's `start` or `initialize` threw. No worker stays behind.
+ */
+export async function startWasmGuest(options: StartWasmGuestOptions): Promise<WasmGuest> {
+	return WasmGuest.start(options, undefined);
+}
+
+/**
+ * See the head of this file. Made by {@link startWasmGuest}, or by a WasmGuestFactory as a target.
+ *
+ * @example
+ * ```ts ignore
+ * const guest = await startWasmGuest({ workers: nodeWorkers, clock: nodeClock, programUrl });
+ * const answer = await guest.call({ number: 1, request: "select 1" });
+ * ```
+ */
+export class WasmGuest implements Guest {
+	readonly kind = "wasm";
+	readonly pages: WasmGuestPages;
+	readonly dirty: DirtyLog;
+	readonly #clock: Clock;
+	readonly #worker: WorkerClient;
+	readonly #calls: CallQueue;
+	#state: GuestState | undefined;
+	#pageCount = 0;
+	#status: "running" | "pausing" | "paused" | "gone" = "running";
+	#pausing: Promise<void> | undefined;
+	#slicesMs: number[] = [];
+	#pauseWaitMs = 0;
+
+	private constructor({ workers, clock }: StartWasmGuestOptions) {
+		this.#clock = clock;
+		this.#worker = new WorkerClient(workers.start("wasm-guest"), {
+			onCallSettled: (message) => this.#calls.settle(message),
+			onReport: (report) => this.#note(report),
+			onEnd: (error) => this.#crash(error),
+		});
+		this.#calls = new CallQueue({
+			takeId: () => this.#worker.takeId(),
+			sendCall: (id, request) => this.#worker.post({ kind: "call", id, request }),
+			cancelCall: (id) => this.#worker.post({ kind: "cancel-call", id }),
+		});
+		this.pages = new WasmGuestPages(this.#worker, () => this.#pageCount);
+		this.dirty = new WasmDirtyLog(this.#worker);
+	}
+
+	/** For {@link startWasmGuest} and the factory. @param targetPageCount the source's size, for a target */
+	static async start(
+		options: StartWasmGuestOptions,
+		targetPageCount: number | undefined,
+		signal?: AbortSignal,
+	): Promise<WasmGuest> {
+		signal?.throwIfAborted();
+		const { programUrl, moduleBytes, sliceMs = DEFAULT_SLICE_MS, keepShadow = false } = options;
+		if (!(sliceMs > 0)) throw new RangeError(`sliceMs must be above 0, got ${sliceMs}`);
+		const guest = new WasmGuest(options);
+		const onAbort = (): void => guest.#end(signal?.reason, "gone");
+		signal?.addEventListener("abort", onAbort, { once: true });
+		try {
+			const order: StartOrder = { programUrl, moduleBytes, sliceMs, keepShadow, targetPageCount };
+			const facts = (await guest.#worker.request({ kind: "start", ...order })) as StartedFacts;
+			guest.#state = new WasmGuestState(guest.#worker, facts, () => guest.#pageCount);
+			if (targetPageCount !== undefined) {
+				guest.#status = "paused";
+				guest.#calls.hold();
+			}
+			return guest;
+		} catch (error) {
+			await guest.discard();
+			throw error;
+		} finally {
+			signal?.removeEventListener("abort", onAbort);
+		}
+	}
+
+	get state(): GuestState {
+		return this.#state!;
+	}
+
+	/** Calls without an answer yet, those that wait for a pause to end included. */
+	get pendingCalls(): number {
+		return this.#calls.pending;
+	}
+
+	/**
+	 * Sends a request to the program. Calls are answered in order, one at a time; while the guest is paused they wait.
+	 *
+	 * @param request - anything structured cloning carries
+	 * @throws {ProgramError} when the program threw or trapped; the guest stays usable
+	 * @throws {CallError} `moved` or `gone` when this guest will not answer any more
+	 * @throws {GuestError} `crashed` when the worker ended; the call may or may not have been executed
+	 * @throws the signal's reason; the call may still be executed if it had started
+	 */
+	call(request: unknown, options: { readonly signal?: AbortSignal } = {}): Promise<unknown> {
+		return this.#calls.call(request, options.signal);
+	}
+
+	pause(options: PauseOptions): Promise<void> {
+		if (this.#pausing !== undefined) return this.#pausing;
+		if (this.#worker.ended !== undefined) return Promise.reject(this.#worker.ended);
+		if (this.#status === "paused") return Promise.resolve();
+		this.#pausing = this.#pause(options).finally(() => {
+			this.#pausing = undefined;
+		});
+		return this.#pausing;
+	}
+
+	async #pause({ deadlineMs, signal }: PauseOptions): Promise<void> {
+		signal?.throwIfAborted();
+		const startMs = this.#clock.now();
+		const timer = new AbortController();
+		const giveUp = (): void => timer.abort();
+		signal?.addEventListener("abort", giveUp, { once: true });
+		this.#status = "pausing";
+		this.#calls.hold();
+		try {
+			const reached = this.#worker.request({ kind: "pause" }).then(() => true);
+			const late = this.#clock.sleep(deadlineMs, timer.signal).then(
+				() => false,
+				() => false,
+			);
+			if (!(await Promise.race([reached, late]))) {
+				reached.catch(() => undefined);
+				signal?.throwIfAborted();
+				throw new GuestError("pause-deadline", `no call boundary within ${deadlineMs} ms; the guest runs on`);
+			}
+			this.#status = "paused";
+			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, this.#clock.now() - startMs);
+		} catch (error) {
+			// A pause point that is reached late is undone: the worker sees both messages in this order.
+			if (this.#worker.ended === undefined) {
+				this.#worker.request({ kind: "resume" }).catch(() => undefined);
+				this.#status = "running";
+				this.#calls.release();
+			}
+			throw error;
+		} finally {
+			signal?.removeEventListener("abort", giveUp);
+			timer.abort();
+		}
+	}
+
+	async resume(): Promise<void> {
+		if (this.#worker.ended !== undefined) throw this.#worker.ended;
+		if (this.#status === "running") return;
+		await this.#worker.request({ kind: "resume" });
+		this.#status = "running";
+		this.#calls.release();
+	}
+
+	async discard(): Promise<void> {
+		if (this.#status === "gone") return;
+		this.#end(new GuestError("gone", "the guest has been discarded"), "gone");
+		await this.#worker.terminate();
+	}
+
+	takeInterruptions(): Interruptions {
+		const taken: Interruptions = { slicesMs: this.#slicesMs, pauseWaitMs: this.#pauseWaitMs };
+		this.#slicesMs = [];
+		this.#pauseWaitMs = 0;
+		return taken;
+	}
+
+	/**
+	 * Allocates and touches what a move out of here will need (shadow, encoders, buffers) and warms the kernels. Runs in
+	 * slices while the guest runs. What it allocates stays until the last dirty cursor is closed.
+	 *
+	 * @throws {GuestError} `too-large` without memory, `gone`
+	 */
+	async prepare(): Promise<void> {
+		this.pages.buffers.prepare(PREPARED_BUFFERS);
+		await this.#worker.run({ name: "prepare" });
+	}
+
+	/** What the guest costs now. */
+	async memoryUse(): Promise<WasmGuestMemoryUse> {
+		const use = await this.#worker.run({ name: "memory-use" });
+		return { ...use, batchBufferBytes: this.pages.buffers.heldBytes };
+	}
+
+	#note({ pageCount, slicesMs }: WorkReport): void {
+		this.#pageCount = Math.max(this.#pageCount, pageCount);
+		for (const sliceMs of slicesMs) this.#slicesMs.push(sliceMs);
+	}
+
+	#crash(cause: unknown): void {
+		if (this.#status === "gone") return;
+		const reason = cause instanceof Error ? cause.message : String(cause ?? "it ended by itself");
+		this.#end(new GuestError("crashed", `the guest's worker failed: ${reason}`, cause), "crashed");
+	}
+
+	#end(error: Error, how: "gone" | "crashed"): void {
+		const callError = how === "crashed" ? error : callErrorAfterDiscard(this.#status === "paused");
+		this.#status = "gone";
+		this.#worker.end(error);
+		this.#calls.end(callError);
+	}
+}

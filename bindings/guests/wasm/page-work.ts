@@ -1,0 +1,239 @@
+// Work beside the guest's memory, inside its worker: tracking, encoding, installing, hashing. Each job is a generator that
+// yields where the guest may have the thread (work-loop.ts).
+//
+// Pages are encoded from the shadow while a cursor is open (it only changes between jobs), else staged from live memory.
+import {
+	BATCH_LIMIT_PAGES,
+	BatchDecoder,
+	BatchEncoder,
+	type BatchRequest,
+	batchLimitBytes,
+} from "../../engine/batch.ts";
+import { createEngine, type Engine } from "../../engine/engine.ts";
+import { hash64 } from "../../engine/hash.ts";
+import { GuestMemoryKernels } from "../../engine/inplace.ts";
+import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
+import { BatchSplicer } from "./batch-splicer.ts";
+import type { CompiledEngine } from "./compiled-engine.ts";
+import { recordError } from "./errors.ts";
+import type { ApplyResult, Empty, EncodeOrder, EncodeResult, Jobs } from "./protocol.ts";
+import { Shadow } from "./shadow.ts";
+
+/** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
+const LIVE_COMPRESS_PAGES = 128;
+
+/** Pages whose contents are encoded in one call of an engine. */
+interface Piece {
+	readonly from: number;
+	readonly to: number;
+}
+
+/** See the head of this file. */
+export class PageWork {
+	readonly #memory: WebAssembly.Memory;
+	readonly #compiled: CompiledEngine;
+	readonly #engine: Engine;
+	readonly #kernels: GuestMemoryKernels;
+	readonly #shadow: Shadow;
+	readonly #tracker: ScanTracker;
+	#encoder: BatchEncoder | undefined;
+	#decoder: BatchDecoder | undefined;
+
+	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, keepShadow: boolean) {
+		this.#memory = memory;
+		this.#compiled = compiled;
+		this.#engine = createEngine(compiled.engine);
+		this.#kernels = new GuestMemoryKernels(this.#engine, memory, compiled.inplace);
+		this.#shadow = new Shadow(memory, compiled, keepShadow);
+		this.#tracker = new ScanTracker(this.#shadow);
+	}
+
+	get pageCount(): number {
+		return this.#memory.buffer.byteLength / PAGE_BYTES;
+	}
+
+	get shadowBytes(): number {
+		return this.#shadow.heldBytes;
+	}
+
+	get engineBytes(): number {
+		return this.#engine.usedBytes;
+	}
+
+	*open(): Generator<void, Jobs["open"]["result"]> {
+		try {
+			return { cursor: yield* this.#tracker.open() };
+		} catch (cause) {
+			if (!(cause instanceof RangeError)) throw cause;
+			throw new GuestError("too-large", `no memory for a shadow of ${this.pageCount} pages: ${cause.message}`, cause);
+		}
+	}
+
+	*peek(order: Jobs["peek"]["order"]): Generator<void, Jobs["peek"]["result"]> {
+		const { cursor, firstPage, pageCount, candidates } = order;
+		return { bits: yield* this.#tracker.peek(cursor, firstPage, pageCount, candidates) };
+	}
+
+	*harvest({ cursor }: Jobs["harvest"]["order"]): Generator<void, Jobs["harvest"]["result"]> {
+		return yield* this.#tracker.harvest(cursor);
+	}
+
+	putBack({ cursor, bits }: Jobs["put-back"]["order"]): Empty {
+		this.#tracker.putBack(cursor, bits);
+		return {};
+	}
+
+	close({ cursor }: Jobs["close"]["order"]): Empty {
+		this.#tracker.close(cursor);
+		return {};
+	}
+
+	/** Allocates and touches what a move will need here, and lets every kernel run once: the first call is slower. */
+	*prepare(): Generator<void, void> {
+		yield* this.#shadow.prefault();
+		const buffer = new ArrayBuffer(batchLimitBytes(STEP_PAGES));
+		const pageIndices = Uint32Array.from({ length: Math.min(STEP_PAGES, this.pageCount) }, (_, page) => page);
+		const last = this.pageCount - 1;
+		for (const compress of [false, true]) {
+			const encoder = this.#shadow.shardOf(last).encoder;
+			encoder.encode({ pageIndices, source: this.#stage(encoder, pageIndices), compress, into: "view" });
+			yield* this.encode({ pageIndices, compress, buffer }, () => true);
+		}
+	}
+
+	/** Prepares a target for batches. */
+	prepareTarget(): void {
+		this.#decoder ??= new BatchDecoder(this.#engine);
+		this.#engine.prefault();
+		const buffer = new ArrayBuffer(batchLimitBytes(1));
+		for (const compress of [false, true]) {
+			const batch = this.#stagedEncoder().encode({
+				pageIndices: Uint32Array.of(0),
+				source: this.#stage(this.#stagedEncoder(), Uint32Array.of(0)),
+				compress,
+				into: new Uint8Array(buffer),
+			});
+			this.#decoder.decode(batch.bytes, { pageCount: 1 });
+		}
+	}
+
+	/** @param isPaused whether nobody waits for the thread: the batch is then encoded at once */
+	*encode(order: EncodeOrder, isPaused: () => boolean): Generator<void, EncodeResult> {
+		const { pageIndices, compress, buffer } = order;
+		this.#checkIndices(pageIndices);
+		const last = pageIndices.at(-1);
+		if (this.#tracker.attached && last !== undefined) yield* this.#tracker.cover(last);
+		const most = compress && !isPaused() ? LIVE_COMPRESS_PAGES : BATCH_LIMIT_PAGES;
+		const pieces = this.#pieces(pageIndices, most);
+		const into = new Uint8Array(buffer);
+		if (pieces.length <= 1) {
+			const { byteLength, checksum, zeroPages } = this.#encodePiece(pageIndices, compress, into);
+			return { buffer, byteLength, checksum, zeroPages };
+		}
+		const splicer = new BatchSplicer(into, pageIndices.length);
+		for (const { from, to } of pieces) {
+			splicer.add(this.#encodePiece(pageIndices.subarray(from, to), compress, "view"));
+			yield;
+		}
+		const { byteLength, zeroPages } = splicer.end();
+		return { buffer, byteLength, zeroPages, checksum: hash64(this.#engine, into.subarray(0, byteLength)) };
+	}
+
+	#checkIndices(pageIndices: Uint32Array): void {
+		if (pageIndices.length > BATCH_LIMIT_PAGES)
+			throw new RangeError(`pageIndices has ${pageIndices.length} pages, a batch at most ${BATCH_LIMIT_PAGES}`);
+		let before = -1;
+		for (const pageIndex of pageIndices) {
+			if (pageIndex <= before) throw new RangeError(`pageIndices: ${pageIndex} after ${before} does not ascend`);
+			before = pageIndex;
+		}
+		if (before >= this.pageCount)
+			throw new RangeError(`pageIndices: page ${before} does not exist, the guest has ${this.pageCount}`);
+	}
+
+	/** Splits at `most` pages, and where the shadow's next shard begins. */
+	#pieces(pageIndices: Uint32Array, most: number): Piece[] {
+		const pieces: Piece[] = [];
+		for (let from = 0; from < pageIndices.length; ) {
+			let to = Math.min(from + most, pageIndices.length);
+			if (this.#tracker.attached) {
+				const shardEnd = this.#shadow.shardEnd(pageIndices[from]!);
+				while (pageIndices[to - 1]! >= shardEnd) to--;
+			}
+			pieces.push({ from, to });
+			from = to;
+		}
+		return pieces;
+	}
+
+	#encodePiece(
+		pageIndices: Uint32Array,
+		compress: boolean,
+		into: Uint8Array | "view",
+	): ReturnType<BatchEncoder["encode"]> {
+		const first = pageIndices[0];
+		if (!this.#tracker.attached || first === undefined) {
+			const encoder = this.#stagedEncoder();
+			return encoder.encode({ pageIndices, source: this.#stage(encoder, pageIndices), compress, into });
+		}
+		const { encoder, region, firstPage } = this.#shadow.shardOf(first);
+		return encoder.encode({ pageIndices, source: { kind: "region", region, firstPage }, compress, into });
+	}
+
+	#stagedEncoder(): BatchEncoder {
+		this.#encoder ??= new BatchEncoder(this.#engine);
+		return this.#encoder;
+	}
+
+	/** Copies pages from live memory, a run of consecutive pages at a time. */
+	#stage(encoder: BatchEncoder, pageIndices: Uint32Array): BatchRequest["source"] {
+		const staging = encoder.staging(pageIndices.length);
+		for (let from = 0; from < pageIndices.length; ) {
+			const first = pageIndices[from]!;
+			let to = from + 1;
+			while (to < pageIndices.length && pageIndices[to] === first + (to - from)) to++;
+			const run = new Uint8Array(this.#memory.buffer, first * PAGE_BYTES, (to - from) * PAGE_BYTES);
+			staging.set(run, from * PAGE_BYTES);
+			from = to;
+		}
+		return { kind: "staged" };
+	}
+
+	/** Verifies the whole batch, then installs it. */
+	apply({ buffer, byteLength, checksum }: Jobs["apply"]["order"]): ApplyResult {
+		this.#decoder ??= new BatchDecoder(this.#engine);
+		try {
+			const batch = this.#decoder.decode(new Uint8Array(buffer, 0, byteLength), {
+				pageCount: this.pageCount,
+				checksum,
+			});
+			batch.install(new Uint8Array(this.#memory.buffer));
+			return { buffer, refused: undefined };
+		} catch (error) {
+			return { buffer, refused: recordError(error) };
+		}
+	}
+
+	*hashes({ firstPage, pageCount }: Jobs["hashes"]["order"]): Generator<void, Jobs["hashes"]["result"]> {
+		const hashes = new Uint8Array(pageCount * 16);
+		for (let done = 0; done < pageCount; done += STEP_PAGES) {
+			const count = Math.min(STEP_PAGES, pageCount - done);
+			hashes.set(this.#kernels.hashPages(firstPage + done, count), done * 16);
+			yield;
+		}
+		return { hashes };
+	}
+
+	/** Frees the shadow and the engine. */
+	dispose(): void {
+		this.#shadow.release();
+		this.#engine.dispose();
+	}
+
+	/** The same for another memory: the target's instance was started again. */
+	movedTo(memory: WebAssembly.Memory, keepShadow: boolean): PageWork {
+		this.dispose();
+		return new PageWork(memory, this.#compiled, keepShadow);
+	}
+}

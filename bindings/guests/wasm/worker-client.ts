@@ -1,0 +1,108 @@
+// The near end of the worker's channel: each message gets its answer by id; when the worker ends, all that wait learn it.
+import type { WorkerThread } from "../../ports/worker.ts";
+import { restoreError } from "./errors.ts";
+import type { HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
+
+/** Messages that are answered by a reply or a failure. */
+type Request<Kind extends HostMessage["kind"]> = Omit<Extract<HostMessage, { kind: Kind }>, "id">;
+
+/** What the client tells its owner. */
+export interface WorkerEvents {
+	/** An answer to a call. */
+	onCallSettled(message: Extract<WorkerMessage, { kind: "answer" | "call-failure" }>): void;
+	/** News of the guest, before the request that brought it resolves. */
+	onReport(report: WorkReport): void;
+	/** The worker ended by itself. Pending requests reject with what {@link WorkerClient.end} was given. */
+	onEnd(error: unknown): void;
+}
+
+interface Pending {
+	resolve(value: unknown): void;
+	reject(error: unknown): void;
+}
+
+/** See the head of this file. */
+export class WorkerClient {
+	readonly #thread: WorkerThread;
+	readonly #events: WorkerEvents;
+	readonly #pending: Map<number, Pending> = new Map();
+	#nextId = 1;
+	#ended: Error | undefined;
+
+	constructor(thread: WorkerThread, events: WorkerEvents) {
+		this.#thread = thread;
+		this.#events = events;
+		thread.onMessage = (message) => this.#receive(message as WorkerMessage);
+		thread.onEnd = (error) => events.onEnd(error);
+	}
+
+	/** Set once the worker is of no more use: what every later request rejects with. */
+	get ended(): Error | undefined {
+		return this.#ended;
+	}
+
+	/** An id for a call, whose answer comes by {@link WorkerEvents.onCallSettled}. */
+	takeId(): number {
+		return this.#nextId++;
+	}
+
+	/** Sends what has no answer of its own. @throws what cloning the message throws */
+	post(message: HostMessage): void {
+		if (this.#ended === undefined) this.#thread.post(message);
+	}
+
+	/** @throws the worker's failure, or the reason of {@link end} */
+	request<Kind extends "describe" | "start" | "pause" | "resume">(
+		message: Request<Kind> & { readonly kind: Kind },
+	): Promise<unknown> {
+		return this.#send((id) => ({ ...message, id }) as HostMessage, []);
+	}
+
+	/** Runs a job beside the guest's memory. @param transfer buffers that go along */
+	run<Name extends keyof Jobs>(
+		job: { readonly name: Name } & Jobs[Name]["order"],
+		transfer: readonly ArrayBuffer[] = [],
+	): Promise<Jobs[Name]["result"]> {
+		return this.#send((id) => ({ kind: "job", id, job: job as JobOrder }), transfer) as Promise<Jobs[Name]["result"]>;
+	}
+
+	/** No more answers: everything pending and everything later rejects with `reason`. The first reason stays. */
+	end(reason: Error): void {
+		this.#ended ??= reason;
+		const waiting = [...this.#pending.values()];
+		this.#pending.clear();
+		for (const { reject } of waiting) reject(this.#ended);
+	}
+
+	/** Ends the worker. */
+	terminate(): Promise<void> {
+		return this.#thread.terminate();
+	}
+
+	#send(message: (id: number) => HostMessage, transfer: readonly ArrayBuffer[]): Promise<unknown> {
+		return new Promise((resolve, reject) => {
+			if (this.#ended !== undefined) return reject(this.#ended);
+			const id = this.#nextId++;
+			this.#pending.set(id, { resolve, reject });
+			try {
+				this.#thread.post(message(id), transfer);
+			} catch (error) {
+				this.#pending.delete(id);
+				reject(error);
+			}
+		});
+	}
+
+	#receive(message: WorkerMessage): void {
+		if (message.kind === "answer" || message.kind === "call-failure") {
+			this.#events.onCallSettled(message);
+			return;
+		}
+		this.#events.onReport(message.report);
+		const pending = this.#pending.get(message.id);
+		if (pending === undefined) return;
+		this.#pending.delete(message.id);
+		if (message.kind === "reply") pending.resolve(message.value);
+		else pending.reject(restoreError(message.error));
+	}
+}
