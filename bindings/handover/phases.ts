@@ -112,7 +112,10 @@ export async function withDeadline<T>(
 	const subscribe = (signal: AbortSignal | undefined, listener: (reason: unknown) => void): void => {
 		if (signal === undefined) return;
 		const call = (): void => listener(signal.reason);
-		if (signal.aborted) return call();
+		if (signal.aborted) {
+			call();
+			return;
+		}
 		signal.addEventListener("abort", call);
 		unsubscribe.push(() => signal.removeEventListener("abort", call));
 	};

@@ -1,0 +1,228 @@
+/**
+ * A clock that stands still while the program works and jumps when it waits: hours pass in milliseconds, and the same
+ * program does the same things at the same times in every run.
+ *
+ *   run(main):  let everything that is ready run (one turn of the event loop drains all promises)
+ *               → wake the earliest sleeper, and only that one → again, until main settles
+ *
+ * Sleepers of one instant wake in the order in which they went to sleep, each with all its consequences before the next:
+ * so one may still call off another. Only waits through this clock pass; code that waits for real I/O, timers or workers
+ * does not belong under it.
+ */
+import type { Clock } from "../ports/clock.ts";
+
+/** Turns without anything to do before the program counts as stuck: a WebAssembly module being compiled takes a few. */
+const PATIENCE_TURNS = 50;
+
+/** Nothing is scheduled and the program has not finished: what it waits for can never come. */
+export class VirtualDeadlock extends Error {
+	override readonly name = "VirtualDeadlock";
+	/** Virtual time at which everything stood still. */
+	readonly atMs: number;
+	constructor(atMs: number) {
+		super(`virtual time stands still at ${atMs} ms: the program waits, and nothing is scheduled that could wake it`);
+		this.atMs = atMs;
+	}
+}
+
+/** Something that will happen. */
+export interface Scheduled {
+	/** Calls it off; too late is no error. */
+	cancel(): void;
+}
+
+/** Resolves after everything that is ready has run. */
+export interface TurnSource {
+	turn(): Promise<void>;
+	/** Called at the end of each run. */
+	close(): void;
+}
+
+/** How a {@link VirtualClock} starts. */
+export interface VirtualClockOptions {
+	/** Virtual time at the start, in ms. */
+	readonly startMs?: number;
+	/** Where turns come from: a message channel by default. */
+	readonly openTurns?: () => TurnSource;
+}
+
+interface Entry extends Scheduled {
+	readonly atMs: number;
+	readonly order: number;
+	readonly action: () => void;
+	/** Index in the heap; −1 once it is out. */
+	place: number;
+}
+
+/**
+ * See the head of this file.
+ *
+ * @example
+ * ```ts
+ * const clock = new VirtualClock();
+ * const elapsedMs = await clock.run(async () => {
+ * 	await clock.sleep(3_600_000);
+ * 	return clock.now();
+ * }); // 3600000, at once
+ * ```
+ */
+export class VirtualClock implements Clock {
+	readonly #openTurns: () => TurnSource;
+	readonly #heap: Entry[] = [];
+	#nowMs: number;
+	#order = 0;
+	#running = false;
+
+	constructor(options: VirtualClockOptions = {}) {
+		this.#nowMs = options.startMs ?? 0;
+		this.#openTurns = options.openTurns ?? openMessageTurns;
+	}
+
+	now(): number {
+		return this.#nowMs;
+	}
+
+	/** How many things are scheduled: 0 after an operation that has released all it took. */
+	get scheduledCount(): number {
+		return this.#heap.length;
+	}
+
+	/** See {@link Clock.sleep}. Infinity sleeps until the signal aborts. */
+	sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+		checkDuration(durationMs);
+		if (signal?.aborted) return Promise.reject(signal.reason);
+		return new Promise((resolve, reject) => {
+			const scheduled = this.schedule(durationMs, () => {
+				signal?.removeEventListener("abort", onAbort);
+				resolve();
+			});
+			const onAbort = () => {
+				scheduled.cancel();
+				reject(signal?.reason);
+			};
+			signal?.addEventListener("abort", onAbort, { once: true });
+		});
+	}
+
+	/** Calls `action` in `durationMs` virtual milliseconds; never, if that is Infinity. */
+	schedule(durationMs: number, action: () => void): Scheduled {
+		checkDuration(durationMs);
+		const entry: Entry = {
+			atMs: this.#nowMs + durationMs,
+			order: this.#order++,
+			action,
+			place: -1,
+			cancel: () => this.#remove(entry),
+		};
+		if (durationMs !== Number.POSITIVE_INFINITY) this.#insert(entry);
+		return entry;
+	}
+
+	/**
+	 * Runs a program in virtual time. What it leaves scheduled stays so, and passes in a later run.
+	 * @throws {VirtualDeadlock}; whatever `main` throws; TypeError for a run inside a run.
+	 */
+	async run<Value>(main: () => Promise<Value>): Promise<Value> {
+		if (this.#running) throw new TypeError("run: this clock is already running a program");
+		this.#running = true;
+		const turns = this.#openTurns();
+		try {
+			let settled = false;
+			const outcome = main().finally(() => {
+				settled = true;
+			});
+			outcome.catch(() => undefined); // awaited below, or given up with a deadlock
+			for (let idleTurns = 0; ; ) {
+				await turns.turn();
+				if (settled) return await outcome;
+				if (this.#step()) idleTurns = 0;
+				else if (++idleTurns > PATIENCE_TURNS) throw new VirtualDeadlock(this.#nowMs);
+			}
+		} finally {
+			turns.close();
+			this.#running = false;
+		}
+	}
+
+	/** Wakes the earliest. @returns whether there was one. */
+	#step(): boolean {
+		const next = this.#heap[0];
+		if (next === undefined) return false;
+		this.#remove(next);
+		this.#nowMs = Math.max(this.#nowMs, next.atMs);
+		next.action();
+		return true;
+	}
+
+	#insert(entry: Entry): void {
+		this.#heap.push(entry);
+		this.#rise(entry, this.#heap.length - 1);
+	}
+
+	#remove(entry: Entry): void {
+		const place = entry.place;
+		if (place < 0) return;
+		entry.place = -1;
+		const last = this.#heap.pop()!;
+		if (last === entry) return;
+		this.#rise(last, place);
+		this.#sink(last, last.place);
+	}
+
+	#rise(entry: Entry, start: number): void {
+		let place = start;
+		while (place > 0) {
+			const parent = this.#heap[(place - 1) >> 1]!;
+			if (comesBefore(parent, entry)) break;
+			this.#put(parent, place);
+			place = (place - 1) >> 1;
+		}
+		this.#put(entry, place);
+	}
+
+	#sink(entry: Entry, start: number): void {
+		let place = start;
+		for (;;) {
+			let child = this.#heap[2 * place + 1];
+			if (child === undefined) break;
+			const right = this.#heap[2 * place + 2];
+			if (right !== undefined && comesBefore(right, child)) child = right;
+			if (comesBefore(entry, child)) break;
+			const next = child.place;
+			this.#put(child, place);
+			place = next;
+		}
+		this.#put(entry, place);
+	}
+
+	#put(entry: Entry, place: number): void {
+		this.#heap[place] = entry;
+		entry.place = place;
+	}
+}
+
+function comesBefore(a: Entry, b: Entry): boolean {
+	return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
+
+function checkDuration(durationMs: number): void {
+	if (Number.isNaN(durationMs) || durationMs < 0) throw new RangeError("durationMs must be 0 or more");
+}
+
+/** Turns of the real event loop. The channel keeps the process alive while a run needs it, and no longer. */
+function openMessageTurns(): TurnSource {
+	const { port1, port2 } = new MessageChannel();
+	let onTurn: () => void = () => undefined;
+	port1.onmessage = () => onTurn();
+	return {
+		turn: () =>
+			new Promise((resolve) => {
+				onTurn = resolve;
+				port2.postMessage(undefined);
+			}),
+		close: () => {
+			port1.close();
+			port2.close();
+		},
+	};
+}

@@ -1,0 +1,93 @@
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { DeadlockError, VirtualClock } from "../../bindings/lab/virtual-clock.ts";
+import { systemClock } from "../../bindings/platform/system-clock.ts";
+
+const test = suite("virtual clock");
+
+test("a day passes at once, and in order", async () => {
+	const clock = new VirtualClock(systemClock);
+	const seen: string[] = [];
+	await clock.run(async () => {
+		const late = clock.sleep(86_400_000).then(() => seen.push("late"));
+		const early = clock.sleep(5).then(() => seen.push("early"));
+		await Promise.all([late, early]);
+	});
+	assert.equal(seen, ["early", "late"]);
+	assert.is(clock.now(), 86_400_000);
+});
+
+test("time does not pass while any promise can still settle", async () => {
+	const clock = new VirtualClock(systemClock);
+	await clock.run(async () => {
+		const sleeping = clock.sleep(1);
+		for (let i = 0; i < 1000; i++) await Promise.resolve();
+		assert.is(clock.now(), 0);
+		await sleeping;
+		assert.is(clock.now(), 1);
+	});
+});
+
+test("sleepers of the same time wake in the order of their calls", async () => {
+	const clock = new VirtualClock(systemClock);
+	const seen: number[] = [];
+	await clock.run(async () => {
+		await Promise.all([0, 1, 2, 3].map((id) => clock.sleep(7).then(() => seen.push(id))));
+	});
+	assert.equal(seen, [0, 1, 2, 3]);
+});
+
+test("an aborted sleep rejects with the signal's reason and is gone", async () => {
+	const clock = new VirtualClock(systemClock);
+	await clock.run(async () => {
+		const stop = new AbortController();
+		const sleeping = clock.sleep(1000, stop.signal);
+		stop.abort("enough");
+		assert.is(await sleeping.catch((reason: unknown) => reason), "enough");
+		assert.is(clock.pending, 0);
+		assert.is(clock.now(), 0);
+		assert.is(await clock.sleep(1, stop.signal).catch((reason: unknown) => reason), "enough");
+	});
+});
+
+test("waiting for what never comes is an error, not a hang", async () => {
+	const clock = new VirtualClock(systemClock);
+	const error = await clock.run(() => new Promise(() => undefined)).catch((reason: unknown) => reason);
+	assert.instance(error, DeadlockError);
+});
+
+test("what main throws comes out", async () => {
+	const failure = new Error("mine");
+	const error = await new VirtualClock(systemClock)
+		.run(() => Promise.reject(failure))
+		.catch((reason: unknown) => reason);
+	assert.is(error, failure);
+});
+
+test("any mix of sleeps and aborts wakes in the order of time", async () => {
+	await fc.assert(
+		fc.asyncProperty(fc.array(fc.tuple(fc.nat(50), fc.boolean()), { maxLength: 60 }), async (plan) => {
+			const clock = new VirtualClock(systemClock);
+			const woken: [number, number][] = [];
+			await clock.run(async () => {
+				const sleeps = plan.map(([ms, aborts], id) => {
+					const stop = new AbortController();
+					const sleeping = clock.sleep(ms, stop.signal).then(
+						() => woken.push([ms, id]),
+						() => 0,
+					);
+					if (aborts) stop.abort();
+					return sleeping;
+				});
+				await Promise.all(sleeps);
+			});
+			const expected = plan
+				.flatMap(([ms, aborts], id): [number, number][] => (aborts ? [] : [[ms, id]]))
+				.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+			assert.equal(woken, expected);
+		}),
+	);
+});
+
+test.run();
