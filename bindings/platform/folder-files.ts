@@ -1,0 +1,26 @@
+/** The file operations of a folder store: what differs between platforms, and what a test can make fail. */
+export interface FolderFiles {
+	/** The process that writes. */
+	readonly pid: number;
+	isProcessAlive(pid: number): boolean;
+	/** Makes one folder. Rejects `EEXIST`, `ENOENT` without a parent. */
+	makeFolder(path: string): Promise<void>;
+	/** Names in a folder, in any order. */
+	names(path: string): Promise<readonly string[]>;
+	/** Makes a file that does not exist, writes all of it and waits until the medium has it. Rejects `EEXIST`. */
+	writeNew(path: string, bytes: Uint8Array): Promise<void>;
+	/** At most `byteLength` bytes from `offset` on; fewer only at the end of the file. */
+	read(path: string, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
+	/** Size of a file, in bytes. */
+	byteLength(path: string): Promise<number>;
+	/** Waits until the medium has the folder's names. */
+	syncFolder(path: string): Promise<void>;
+	/** A second name for a file. Rejects `EEXIST`. */
+	link(from: string, to: string): Promise<void>;
+	/** Moves a file or folder. Onto a folder that is not empty it rejects `ENOTEMPTY` or `EEXIST`. */
+	rename(from: string, to: string): Promise<void>;
+	/** Removes a file. */
+	remove(path: string): Promise<void>;
+	/** Removes a file or a folder with all that is in it; a missing one is fine. */
+	removeTree(path: string): Promise<void>;
+}

@@ -1,0 +1,63 @@
+/** A folder store's file operations by `node:fs`. */
+import { link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import process from "node:process";
+import type { FolderFiles } from "../folder-files.ts";
+import { systemCodeOf } from "../stream-errors.ts";
+
+/** One call of the system moves at most this much: Node refuses 2 GiB and more. */
+const MAX_CALL_BYTES = 1024 * 1024 * 1024;
+
+/** See {@link FolderFiles}. */
+export const nodeFolderFiles: FolderFiles = {
+	pid: process.pid,
+	isProcessAlive(pid) {
+		try {
+			process.kill(pid, 0);
+			return true;
+		} catch (error) {
+			return systemCodeOf(error) !== "ESRCH";
+		}
+	},
+	makeFolder: (path) => mkdir(path),
+	names: (path) => readdir(path),
+	async writeNew(path, bytes) {
+		const file = await open(path, "wx", 0o600);
+		try {
+			for (let at = 0; at < bytes.byteLength; )
+				at += (await file.write(bytes, at, Math.min(MAX_CALL_BYTES, bytes.byteLength - at))).bytesWritten;
+			await file.sync();
+		} finally {
+			await file.close();
+		}
+	},
+	async read(path, offset, byteLength) {
+		const file = await open(path, "r");
+		try {
+			const room = Math.max(0, Math.min(byteLength, (await file.stat()).size - offset));
+			const bytes = new Uint8Array(room);
+			let filled = 0;
+			while (filled < room) {
+				const length = Math.min(MAX_CALL_BYTES, room - filled);
+				const { bytesRead } = await file.read(bytes, filled, length, offset + filled);
+				if (bytesRead === 0) break;
+				filled += bytesRead;
+			}
+			return filled === room ? bytes : bytes.slice(0, filled);
+		} finally {
+			await file.close();
+		}
+	},
+	byteLength: async (path) => (await stat(path)).size,
+	async syncFolder(path) {
+		const folder = await open(path, "r");
+		try {
+			await folder.sync();
+		} finally {
+			await folder.close();
+		}
+	},
+	link,
+	rename,
+	remove: unlink,
+	removeTree: (path) => rm(path, { recursive: true, force: true }),
+};

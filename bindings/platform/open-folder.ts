@@ -1,0 +1,76 @@
+/** Opening a folder store: made if it does not exist, recognised if it does, and tidied up after crashed writers. */
+import { type Store, StoreError } from "../ports/store.ts";
+import { hasCode, storeError } from "./folder-errors.ts";
+import type { FolderFiles } from "./folder-files.ts";
+import { FOLDERS, FORMAT_TEXT, writerOf } from "./folder-layout.ts";
+import { FolderStore } from "./folder-store.ts";
+
+/**
+ * See `Platform.openFolderStore`. What a writer left in temporary/ is removed when no process of its number runs here; if
+ * it does run after all (in another container, say), its operation fails and nothing is lost.
+ */
+export async function openFolder(files: FolderFiles, path: string): Promise<Store> {
+	if (path === "" || path.includes("\0")) throw new RangeError(`path: must name a folder, got ${JSON.stringify(path)}`);
+	const root = path.replace(/(?<=.)\/+$/, "");
+	try {
+		await makeFolders(files, root);
+		const names = await files.names(root);
+		if (!names.includes("format")) {
+			const foreign = names.find((name) => !FOLDERS.some((folder) => folder === name));
+			if (foreign !== undefined) throw new StoreError("invalid", `${path} is no store: it holds "${foreign}"`);
+			await prepare(files, root);
+		}
+		await checkFormat(files, root);
+		await removeLeftovers(files, `${root}/temporary`);
+		return new FolderStore(files, root);
+	} catch (error) {
+		throw storeError(error, `cannot open ${path} as a store`);
+	}
+}
+
+/** Makes missing folders from the top down, each durable before the next. */
+async function makeFolders(files: FolderFiles, path: string): Promise<void> {
+	const slash = path.lastIndexOf("/");
+	const parent = slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
+	try {
+		await files.makeFolder(path);
+	} catch (error) {
+		if (hasCode(error, "EEXIST")) return;
+		if (!hasCode(error, "ENOENT") || parent === path) throw error;
+		await makeFolders(files, parent);
+		return makeFolders(files, path);
+	}
+	await files.syncFolder(parent);
+}
+
+/** The file `format` comes last: where it is, everything else is. */
+async function prepare(files: FolderFiles, root: string): Promise<void> {
+	for (const folder of FOLDERS) await makeFolders(files, `${root}/${folder}`);
+	const written = `${root}/temporary/${files.pid}-${crypto.randomUUID().replaceAll("-", "")}`;
+	await files.writeNew(written, new TextEncoder().encode(FORMAT_TEXT));
+	try {
+		await files.link(written, `${root}/format`);
+	} catch (error) {
+		if (!hasCode(error, "EEXIST")) throw error;
+	}
+	await files.syncFolder(root);
+	await files.remove(written);
+}
+
+async function checkFormat(files: FolderFiles, root: string): Promise<void> {
+	// One byte more than expected: a longer text is another format.
+	const bytes = await files.read(`${root}/format`, 0, FORMAT_TEXT.length + 1);
+	const text = new TextDecoder().decode(bytes);
+	if (text !== FORMAT_TEXT)
+		throw new StoreError(
+			"invalid",
+			`${root} has the format ${JSON.stringify(text)}, this version reads ${JSON.stringify(FORMAT_TEXT)}`,
+		);
+}
+
+async function removeLeftovers(files: FolderFiles, temporary: string): Promise<void> {
+	for (const name of await files.names(temporary)) {
+		const pid = writerOf(name);
+		if (pid !== undefined && !files.isProcessAlive(pid)) await files.removeTree(`${temporary}/${name}`);
+	}
+}
