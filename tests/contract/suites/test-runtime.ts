@@ -1,0 +1,20 @@
+// What the contract suites need of the runtime they run on, beyond the platform they test.
+import type { Platform } from "../../../bindings/ports/platform.ts";
+import type { ProcessCommand } from "../../../bindings/ports/process.ts";
+
+export interface TestRuntime {
+	readonly platform: Platform;
+	/** A fresh empty folder; the path is short enough for a unix-domain socket in it. */
+	temporaryFolder(): Promise<string>;
+	removeFolder(path: string): Promise<void>;
+	/** Starts `tests/programs/NAME.ts` on this runtime. */
+	program(name: string, ...args: readonly string[]): ProcessCommand;
+	/** The same on the other runtime, where that is possible from here. */
+	foreignProgram?(name: string, ...args: readonly string[]): ProcessCommand;
+	/** Whether a file exists, whatever it is. */
+	exists(path: string): Promise<boolean>;
+	writeFile(path: string, bytes: Uint8Array): Promise<void>;
+	readFile(path: string): Promise<Uint8Array>;
+	/** Names in a folder, sorted. */
+	names(path: string): Promise<readonly string[]>;
+}
