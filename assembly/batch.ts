@@ -80,7 +80,7 @@ function checkIndices(indices: usize, count: u32, firstPage: u32, pageCount: u32
   for (let position: u32 = 0; position < count; position++) {
     const pageIndex = load<u32>(indices + (<usize>position << 2));
     if (<u64>pageIndex < least) return refuse(report, position, pageIndex, BAD_ORDER);
-    if (pageIndex < firstPage || pageIndex - firstPage >= pageCount) return refuse(report, position, pageIndex, BAD_INDEX);
+    if (pageIndex - firstPage >= pageCount) return refuse(report, position, pageIndex, BAD_INDEX);
     least = <u64>pageIndex + 1;
   }
   return OK;

@@ -9,6 +9,7 @@ import {
 	batchLimitBytes,
 } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
+import { Lz4 } from "../../bindings/engine/lz4.ts";
 import { carry, checksum, pageHash, writeBatch } from "../oracles/batch.ts";
 import { pseudoRandomBytes } from "../vectors/lz4-inputs.ts";
 
@@ -29,12 +30,13 @@ function sampleMemory(): Uint8Array {
 
 const memory = sampleMemory();
 const all = Uint32Array.from({ length: 8 }, (_, i) => i);
+const source = { kind: "memory", bytes: memory } as const;
 const page = (pageIndex: number): Uint8Array => memory.subarray(pageIndex * PAGE, (pageIndex + 1) * PAGE);
 
 test("an encoded batch has the documented bytes", () => {
 	const batch = encoder.encode({
 		pageIndices: Uint32Array.of(0, 1, 5),
-		source: { kind: "memory", bytes: memory },
+		source,
 		compress: false,
 	});
 	assert.equal(batch.bytes, writeBatch([carry(0, page(0)), carry(1, page(1)), carry(5, page(5))]));
@@ -51,8 +53,13 @@ test("a page is compressed only where that saves a sixteenth", () => {
 	assert.equal([batch.rawPages, batch.lz4Pages], [1, 1]);
 });
 
+test("a compressed page is the block that the LZ4 handle makes", () => {
+	const batch = encoder.encode({ pageIndices: Uint32Array.of(3), source });
+	assert.equal(batch.bytes.subarray(40), new Lz4(createEngine()).encode(page(3)));
+});
+
 test("an empty batch is its header", () => {
-	const batch = encoder.encode({ pageIndices: new Uint32Array(0), source: { kind: "memory", bytes: memory } });
+	const batch = encoder.encode({ pageIndices: new Uint32Array(0), source });
 	assert.equal(batch.bytes, new Uint8Array(16));
 	const decoded = decoder.decode(batch.bytes, { pageCount: 0 });
 	assert.is(decoded.pages, 0);
@@ -62,7 +69,7 @@ test("an empty batch is its header", () => {
 
 test("all sources give the same bytes", () => {
 	const pageIndices = Uint32Array.of(1, 2, 3, 6);
-	const expected = encoder.encode({ pageIndices, source: { kind: "memory", bytes: memory } }).bytes;
+	const expected = encoder.encode({ pageIndices, source }).bytes;
 	const region = engine.allocate(memory.length - PAGE);
 	engine.view(region).set(memory.subarray(PAGE));
 	assert.equal(encoder.encode({ pageIndices, source: { kind: "region", region, firstPage: 1 } }).bytes, expected);
@@ -72,7 +79,7 @@ test("all sources give the same bytes", () => {
 });
 
 test("bytes go where the caller wants them", () => {
-	const request = { pageIndices: Uint32Array.of(1), source: { kind: "memory", bytes: memory } } as const;
+	const request = { pageIndices: Uint32Array.of(1), source } as const;
 	const fresh = encoder.encode(request);
 	const into = new Uint8Array(batchLimitBytes(1) + 5);
 	const copied = encoder.encode({ ...request, into });
@@ -89,7 +96,6 @@ const isBatchError = (error: Error): boolean => error instanceof BatchError;
 const rangeError = (start: string) => (error: Error) => error instanceof RangeError && error.message.startsWith(start);
 
 test("a wrong request is refused, naming the argument, before anything is encoded", () => {
-	const source = { kind: "memory", bytes: memory } as const;
 	const region = engine.allocate(2 * PAGE);
 	const encode =
 		(pageIndices: Uint32Array, more: object = {}) =>
@@ -117,7 +123,7 @@ test("a wrong request is refused, naming the argument, before anything is encode
 
 test("a decoded batch installs its pages and nothing else", () => {
 	const pageIndices = Uint32Array.of(0, 1, 2, 3, 5);
-	const { bytes } = encoder.encode({ pageIndices, source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices, source });
 	const target = new Uint8Array(8 * PAGE).fill(9);
 	const decoded = decoder.decode(bytes, { pageCount: 8 });
 	assert.equal([decoded.pages, decoded.zeroPages, decoded.rawPages, decoded.lz4Pages], [5, 1, 2, 2]);
@@ -131,7 +137,7 @@ test("a decoded batch installs its pages and nothing else", () => {
 });
 
 test("a decoded batch gives the hash of each page", () => {
-	const { bytes } = encoder.encode({ pageIndices: Uint32Array.of(0, 3), source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices: Uint32Array.of(0, 3), source });
 	const table = new Uint32Array(8 * 4);
 	decoder.decode(bytes, { pageCount: 8 }).recordHashes(table);
 	const hashes = new Uint8Array(table.buffer);
@@ -141,7 +147,7 @@ test("a decoded batch gives the hash of each page", () => {
 });
 
 test("a batch can be read straight into the decoder's memory", () => {
-	const { bytes } = encoder.encode({ pageIndices: all, source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices: all, source });
 	const inbox = decoder.inbox(bytes.length);
 	inbox.set(bytes);
 	const target = new Uint8Array(8 * PAGE);
@@ -151,7 +157,7 @@ test("a batch can be read straight into the decoder's memory", () => {
 });
 
 test("a target or table that is too small is refused before anything is written", () => {
-	const { bytes } = encoder.encode({ pageIndices: Uint32Array.of(1, 5), source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices: Uint32Array.of(1, 5), source });
 	const decoded = decoder.decode(bytes, { pageCount: 8 });
 	const target = new Uint8Array(6 * PAGE - 1);
 	assert.throws(() => decoded.install(target), rangeError("target.byteLength"));
@@ -160,7 +166,7 @@ test("a target or table that is too small is refused before anything is written"
 });
 
 test("a decoded batch is gone once its decoder has decoded another", () => {
-	const { bytes } = encoder.encode({ pageIndices: all, source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices: all, source });
 	const first = decoder.decode(bytes, { pageCount: 8 });
 	decoder.decode(bytes, { pageCount: 8 });
 	assert.throws(() => first.install(new Uint8Array(8 * PAGE)), isTypeError);
@@ -172,7 +178,7 @@ test("a decoded batch is gone once its decoder has decoded another", () => {
 /** A batch of pages 1, 3 and 4 (raw, LZ4, zero), changed by `change`. */
 function changed(change: (view: DataView) => void, byteLength?: number): Uint8Array {
 	const pageIndices = Uint32Array.of(1, 3, 4);
-	const { bytes } = encoder.encode({ pageIndices, source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices, source });
 	change(new DataView(bytes.buffer));
 	const resized = new Uint8Array(byteLength ?? bytes.length);
 	resized.set(bytes.subarray(0, resized.length));
@@ -252,6 +258,17 @@ test("a batch that is not one is refused with its reason and its page", () => {
 	}
 });
 
+test("a block of less than a page is refused, even where the page would be right", () => {
+	const short = new Lz4(createEngine()).encode(page(3).subarray(0, 4000));
+	const bytes = writeBatch([{ pageIndex: 3, kind: 2, payload: short, hash: pageHash(page(3)) }]);
+	// The page was decoded before, so that its last bytes still lie in the staging.
+	decoder.decode(encoder.encode({ pageIndices: Uint32Array.of(3), source }).bytes, { pageCount: 8 });
+	assert.throws(
+		() => decoder.decode(bytes, { pageCount: 8 }),
+		(error: BatchError) => error.code === "bad-payload",
+	);
+});
+
 test("a refusal names the page", () => {
 	try {
 		decoder.decode(
@@ -265,7 +282,7 @@ test("a refusal names the page", () => {
 });
 
 test("the limit of pages is the decoder's", () => {
-	const { bytes } = encoder.encode({ pageIndices: all, source: { kind: "memory", bytes: memory } });
+	const { bytes } = encoder.encode({ pageIndices: all, source });
 	assert.is(new BatchDecoder(createEngine(), { maxPages: 8 }).decode(bytes, { pageCount: 8 }).pages, 8);
 	try {
 		new BatchDecoder(createEngine(), { maxPages: 7 }).decode(bytes, { pageCount: 8 });

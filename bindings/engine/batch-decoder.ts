@@ -1,0 +1,197 @@
+// Decodes, verifies and installs batches; the format is drawn in batch.ts, the kernel is assembly/batch.ts.
+import {
+	BATCH_ENTRY_BYTES,
+	BATCH_HEADER_BYTES,
+	BATCH_LIMIT_PAGES,
+	BatchError,
+	type BatchErrorCode,
+	type BatchOptions,
+	batchLimitBytes,
+} from "./batch-layout.ts";
+import { checkInteger, type Engine, type Region } from "./engine.ts";
+import { hash64Region } from "./hash.ts";
+import { CELL_OFFSET, PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
+
+/** Status codes of assembly/batch.ts. */
+const CODES: readonly (BatchErrorCode | undefined)[] = [
+	undefined,
+	"truncated",
+	"bad-header",
+	"bad-length",
+	"bad-kind",
+	"bad-index",
+	"bad-order",
+	"bad-payload",
+	"corrupt-page",
+];
+/** Position that the kernel reports when no single page is to blame. */
+const WHOLE_BATCH = 0xffff_ffff;
+
+/** Decodes and verifies batches; see batch.ts. */
+export class BatchDecoder {
+	readonly #engine: Engine;
+	readonly #maxPages: number;
+	readonly #input: Region;
+	readonly #installs: Region;
+	readonly #staging: Region;
+	#generation = 0;
+
+	/** @throws RangeError for `maxPages` out of range */
+	constructor(engine: Engine, options: BatchOptions = {}) {
+		const { maxPages = BATCH_LIMIT_PAGES } = options;
+		checkInteger("maxPages", maxPages, 1, BATCH_LIMIT_PAGES);
+		this.#engine = engine;
+		this.#maxPages = maxPages;
+		this.#input = engine.allocate(batchLimitBytes(maxPages));
+		this.#installs = engine.allocate(maxPages * 8);
+		this.#staging = engine.allocate(maxPages * PAGE_BYTES);
+	}
+
+	/**
+	 * Room for a batch's bytes in the engine's memory, so that a link can read straight into it: {@link decode} takes bytes
+	 * that lie there without a copy. Valid until the next allocation in the engine.
+	 *
+	 * @throws RangeError for more than a batch can have
+	 */
+	inbox(byteLength: number): Uint8Array<ArrayBuffer> {
+		checkInteger("byteLength", byteLength, 0, this.#input.byteLength);
+		return this.#engine.view(this.#input).subarray(0, byteLength);
+	}
+
+	/**
+	 * Decodes and verifies a whole batch in one call of the engine, and installs nothing.
+	 *
+	 * @param bytes any bytes: they are not trusted
+	 * @param memory pages of the memory that it is for, and the XXH3-64 of the bytes where a frame carried one: a page's hash
+	 * covers its content, only the checksum covers where it belongs
+	 * @returns the verified batch, valid until the next decode
+	 * @throws {@link BatchError}
+	 */
+	decode(bytes: Uint8Array, memory: { readonly pageCount: number; readonly checksum?: bigint }): DecodedBatch {
+		if (!(bytes instanceof Uint8Array)) throw new TypeError("bytes must be a Uint8Array");
+		checkInteger("pageCount", memory.pageCount, 0, 0xffff_ffff);
+		this.#generation++;
+		if (bytes.byteLength > this.#input.byteLength) throw new BatchError("bad-length");
+		if (bytes.buffer !== this.#engine.bytes.buffer || bytes.byteOffset !== this.#input.offset)
+			this.#engine.bytes.set(bytes, this.#input.offset);
+		if (memory.checksum !== undefined) {
+			const found = hash64Region(this.#engine, { offset: this.#input.offset, byteLength: bytes.byteLength });
+			if (found !== memory.checksum) throw new BatchError("bad-checksum");
+		}
+		const status = this.#engine.exports.batchDecode(
+			SECRET_OFFSET,
+			this.#input.offset,
+			bytes.byteLength,
+			memory.pageCount,
+			this.#maxPages,
+			this.#staging.offset,
+			this.#installs.offset,
+			CELL_OFFSET,
+		);
+		const words = this.#engine.words;
+		const cell = CELL_OFFSET / 4;
+		if (status !== 0) {
+			const [position, pageIndex] = [words[cell]!, words[cell + 1]!];
+			throw new BatchError(CODES[status]!, position === WHOLE_BATCH ? undefined : { position, pageIndex });
+		}
+		const generation = this.#generation;
+		return new DecodedBatch(this.#engine, {
+			pages: words[cell]!,
+			zeroPages: words[cell + 1]!,
+			rawPages: words[cell + 2]!,
+			lz4Pages: words[cell + 3]!,
+			installs: this.#installs.offset,
+			hashes: this.#input.offset + BATCH_HEADER_BYTES + 8,
+			isCurrent: () => this.#generation === generation,
+		});
+	}
+}
+
+interface DecodedParts {
+	readonly pages: number;
+	readonly zeroPages: number;
+	readonly rawPages: number;
+	readonly lz4Pages: number;
+	readonly installs: number;
+	readonly hashes: number;
+	readonly isCurrent: () => boolean;
+}
+
+/** A verified batch in the engine's memory. Its methods throw TypeError once the decoder has decoded another. */
+export class DecodedBatch {
+	readonly pages: number;
+	readonly zeroPages: number;
+	readonly rawPages: number;
+	readonly lz4Pages: number;
+	readonly #engine: Engine;
+	readonly #parts: DecodedParts;
+
+	/** Made by {@link BatchDecoder.decode}. */
+	constructor(engine: Engine, parts: DecodedParts) {
+		this.#engine = engine;
+		this.#parts = parts;
+		this.pages = parts.pages;
+		this.zeroPages = parts.zeroPages;
+		this.rawPages = parts.rawPages;
+		this.lz4Pages = parts.lz4Pages;
+	}
+
+	/** @returns the page indices, ascending: a fresh array */
+	pageIndices(): Uint32Array<ArrayBuffer> {
+		this.#check();
+		const { words } = this.#engine;
+		const first = this.#parts.installs / 4;
+		return Uint32Array.from({ length: this.pages }, (_, position) => words[first + 2 * position]!);
+	}
+
+	/**
+	 * Copies every page to its place: consecutive pages whose contents lie together in one copy, zeros by filling.
+	 *
+	 * @param target the memory from page 0 on
+	 * @throws RangeError, before anything is copied, when the target ends before the last page
+	 */
+	install(target: Uint8Array): void {
+		this.#check();
+		const { bytes, words } = this.#engine;
+		const end = this.#parts.installs / 4 + 2 * this.pages;
+		if (this.pages > 0)
+			checkInteger("target.byteLength", target.byteLength, (words[end - 2]! + 1) * PAGE_BYTES, Infinity);
+		for (let from = this.#parts.installs / 4; from < end; ) {
+			const pageIndex = words[from]!;
+			const offset = words[from + 1]!;
+			const step = offset === 0 ? 0 : PAGE_BYTES;
+			let pages = 1;
+			for (from += 2; from < end; from += 2, pages++)
+				if (words[from] !== pageIndex + pages || words[from + 1] !== offset + pages * step) break;
+			const at = pageIndex * PAGE_BYTES;
+			if (offset === 0) target.fill(0, at, at + pages * PAGE_BYTES);
+			else target.set(bytes.subarray(offset, offset + pages * PAGE_BYTES), at);
+		}
+	}
+
+	/**
+	 * Writes each page's hash at 16 × its index: the receiver's table of arrival hashes.
+	 *
+	 * @param table 4 words a page, from page 0 on
+	 * @throws RangeError, before anything is written, when the table ends before the last page
+	 */
+	recordHashes(table: Uint32Array): void {
+		this.#check();
+		const { words } = this.#engine;
+		const first = this.#parts.installs / 4;
+		if (this.pages > 0)
+			checkInteger("table.length", table.length, (words[first + 2 * this.pages - 2]! + 1) * 4, Infinity);
+		for (let position = 0; position < this.pages; position++) {
+			const hash = (this.#parts.hashes + position * BATCH_ENTRY_BYTES) / 4;
+			const at = words[first + 2 * position]! * 4;
+			table[at] = words[hash]!;
+			table[at + 1] = words[hash + 1]!;
+			table[at + 2] = words[hash + 2]!;
+			table[at + 3] = words[hash + 3]!;
+		}
+	}
+
+	#check(): void {
+		if (!this.#parts.isCurrent()) throw new TypeError("this batch is gone: its decoder has decoded another");
+	}
+}
