@@ -15,8 +15,8 @@ import type { Clock } from "../ports/clock.ts";
 const PATIENCE_TURNS = 50;
 
 /** Nothing is scheduled and the program has not finished: what it waits for can never come. */
-export class VirtualDeadlock extends Error {
-	override readonly name = "VirtualDeadlock";
+export class DeadlockError extends Error {
+	override readonly name = "DeadlockError";
 	/** Virtual time at which everything stood still. */
 	readonly atMs: number;
 	constructor(atMs: number) {
@@ -83,7 +83,7 @@ export class VirtualClock implements Clock {
 	}
 
 	/** How many things are scheduled: 0 after an operation that has released all it took. */
-	get scheduledCount(): number {
+	get pending(): number {
 		return this.#heap.length;
 	}
 
@@ -120,7 +120,7 @@ export class VirtualClock implements Clock {
 
 	/**
 	 * Runs a program in virtual time. What it leaves scheduled stays so, and passes in a later run.
-	 * @throws {VirtualDeadlock}; whatever `main` throws; TypeError for a run inside a run.
+	 * @throws {DeadlockError}; whatever `main` throws; TypeError for a run inside a run.
 	 */
 	async run<Value>(main: () => Promise<Value>): Promise<Value> {
 		if (this.#running) throw new TypeError("run: this clock is already running a program");
@@ -136,7 +136,7 @@ export class VirtualClock implements Clock {
 				await turns.turn();
 				if (settled) return await outcome;
 				if (this.#step()) idleTurns = 0;
-				else if (++idleTurns > PATIENCE_TURNS) throw new VirtualDeadlock(this.#nowMs);
+				else if (++idleTurns > PATIENCE_TURNS) throw new DeadlockError(this.#nowMs);
 			}
 		} finally {
 			turns.close();

@@ -5,7 +5,7 @@
 import { MAX_BATCH_PAGES, PAGE_BYTES } from "../ports/guest.ts";
 
 /** Bytes of a JSON payload. The largest honest one is a hello with all its facts: about 10 KiB for an emscripten program. */
-export const MAX_CONTROL_BYTES = 64 * 1024;
+export const MAX_CONTROL_BYTES: number = 64 * 1024;
 
 /** Bytes of a link-internal payload (preface, credit, end): a few integers, with room for later versions to add some. */
 export const MAX_LINK_RECORD_BYTES = 1024;
@@ -23,13 +23,13 @@ export const MAX_BATCH_BYTES: number = MAX_BATCH_PAGES * (PAGE_BYTES + BATCH_ENT
 export const MAX_FRAME_PAYLOAD_BYTES: number = MAX_BATCH_BYTES;
 
 /** Bytes of one piece of state or of a resource, its prefix apart: large enough for full throughput on loopback. */
-export const MAX_CHUNK_BYTES = 1024 * 1024;
+export const MAX_CHUNK_BYTES: number = 1024 * 1024;
 
 /** Bytes of a guest's captured state (everything but RAM): a wasm guest has kilobytes, hooks may carry some megabytes. */
-export const MAX_STATE_BYTES = 64 * 1024 * 1024;
+export const MAX_STATE_BYTES: number = 64 * 1024 * 1024;
 
 /** Bytes of one resource. The largest published core modules (language runtimes) have about 30 MB. */
-export const MAX_RESOURCE_BYTES = 64 * 1024 * 1024;
+export const MAX_RESOURCE_BYTES: number = 64 * 1024 * 1024;
 
 /** Resources that a layout may name: program, side modules, data files. */
 export const MAX_RESOURCES = 64;
@@ -54,22 +54,22 @@ export const MAX_PAGE_COUNT = 0xffff_ffff;
 
 /** Bytes of a page: from the smallest any machine uses to the largest (a factory takes only what it knows: 4096). */
 export const MIN_PAGE_BYTES = 1024;
-export const MAX_PAGE_BYTES = 1024 * 1024;
+export const MAX_PAGE_BYTES: number = 1024 * 1024;
 
 /** Bytes of the smallest window: one control payload must always fit. */
-export const MIN_WINDOW_BYTES = 64 * 1024;
+export const MIN_WINDOW_BYTES: number = 64 * 1024;
 
 /** Bytes of the largest window: what a receiver may have to hold for a consumer that has stalled. */
-export const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
+export const MAX_WINDOW_BYTES: number = 64 * 1024 * 1024;
 
 /**
  * Bytes of the bulk lane that may be unacknowledged by default. Small, so that a fault never waits behind much: 4 MiB are
  * 1.5 ms of loopback and 34 ms of gigabit Ethernet, above the product of rate and delay of both.
  */
-export const DEFAULT_WINDOW_BYTES = 4 * 1024 * 1024;
+export const DEFAULT_WINDOW_BYTES: number = 4 * 1024 * 1024;
 
 /** Bytes of the urgent lane that may be unacknowledged: some 200 faulted pages. */
-export const DEFAULT_URGENT_WINDOW_BYTES = 1024 * 1024;
+export const DEFAULT_URGENT_WINDOW_BYTES: number = 1024 * 1024;
 
 /**
  * Bytes that a frame is charged in its window beside its payload: its header and what the receiver spends on a queued

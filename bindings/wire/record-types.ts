@@ -36,7 +36,7 @@ export const RECORD_TYPES = {
 	batch: 33,
 	state: 34,
 	digest: 35,
-	round: 36 | OPTIONAL_BIT,
+	round: 0x8024, // 36, optional
 	ready: 48,
 	reject: 49,
 	go: 50,

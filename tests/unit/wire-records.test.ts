@@ -165,7 +165,7 @@ test("nothing in a payload reaches a prototype", () => {
 	const named = JSON.stringify(HELLO).replace('"features"', '"constructor"');
 	const record = decode(RECORD_TYPES.hello, json(named)) as MoveHello;
 	assert.is(Object.getPrototypeOf(record.layout.facts), Object.prototype);
-	assert.is(record.layout.facts["constructor"], "simd,bulk");
+	assert.is(record.layout.facts.constructor, "simd,bulk");
 });
 
 test("a payload that is no JSON object in UTF-8 is malformed", () => {
@@ -212,8 +212,8 @@ test("a message for people is cut to its limit, and cannot steer a terminal", ()
 	const long = encodeRecord({ type: "abort", code: "x", message: "é".repeat(5000) });
 	const cut = decode(RECORD_TYPES.abort, new Uint8Array(long.payload)) as { message: string };
 	assert.is(cut.message.length, 2048);
-	const escape = encodeRecord({ type: "refuse", code: "x", message: "a\u001b[2Jb\nc\u009bd" });
-	const shown = decode(RECORD_TYPES.refuse, new Uint8Array(escape.payload)) as { message: string };
+	const steering = encodeRecord({ type: "refuse", code: "x", message: "a\u001b[2Jb\nc\u009bd" });
+	const shown = decode(RECORD_TYPES.refuse, new Uint8Array(steering.payload)) as { message: string };
 	assert.is(shown.message, "a\ufffd[2Jb\nc\ufffdd");
 });
 
