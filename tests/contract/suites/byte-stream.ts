@@ -3,6 +3,7 @@ import type { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { ByteStream } from "../../../bindings/ports/byte-stream.ts";
 import { LinkError } from "../../../bindings/ports/link.ts";
+import { failureOf } from "./failures.ts";
 
 /** Two ends of one stream. */
 export interface StreamPair {
@@ -34,16 +35,6 @@ async function countToEnd(stream: ByteStream): Promise<number> {
 	let total = 0;
 	for (let count = await stream.readInto(target); count > 0; count = await stream.readInto(target)) total += count;
 	return total;
-}
-
-/** What a call that must fail throws. */
-async function failureOf(call: Promise<unknown>): Promise<unknown> {
-	try {
-		await call;
-	} catch (error) {
-		return error;
-	}
-	assert.unreachable("the call did not fail");
 }
 
 async function linkErrorOf(call: Promise<unknown>): Promise<LinkError> {
