@@ -44,20 +44,20 @@ test("a block that fits is right, one that does not is refused, and nothing is w
 	const table = engine.allocate(16384);
 	const source = engine.allocate(65536);
 	const target = engine.allocate(65536);
-	const endings = fc.constantFrom(0, 14, 15, 269, 270, 271, 524, 525, 600);
+	const endings = fc.constantFrom(0, 14, 15, 269, 270, 271, 524, 525, 600, 60_000);
 	fc.assert(
 		fc.property(repetitive, endings, fc.nat(), (start, zeros, room) => {
-			const input = new Uint8Array(start.length + zeros + 16);
-			input.set(start);
+			const input = new Uint8Array(Math.min(start.length, 4096) + zeros + 16);
+			input.set(start.subarray(0, 4096));
 			const needed = lz4.encode(input).length;
 			// The encoder keeps up to 24 bytes of the capacity free.
-			const capacity = Math.max(0, needed + 24 - (room % 40));
+			const capacity = Math.max(0, needed + 24 - (room % 200));
 			engine.bytes.set(input, source.offset);
-			engine.bytes.fill(0xc3, target.offset, target.offset + needed + 128);
+			engine.bytes.fill(0xc3, target.offset, target.offset + needed + 400);
 			const { exports } = engine;
 			const length = exports.lz4Encode(source.offset, input.length, target.offset, capacity, table.offset, 12, 1);
 			assert.ok(length === needed || (length === 0 && capacity < needed + 24), `${length} in ${capacity}`);
-			const behind = engine.bytes.subarray(target.offset + capacity, target.offset + needed + 128);
+			const behind = engine.bytes.subarray(target.offset + capacity, target.offset + needed + 400);
 			assert.ok(behind.every((byte) => byte === 0xc3));
 		}),
 		{ numRuns: 1000 },
