@@ -171,6 +171,10 @@ async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget:
 			exports = instance.exports;
 			return instance;
 		},
+		memory() {
+			if (exports === undefined) throw new TypeError("context.memory: the module is not instantiated yet");
+			return exports[EXPOSED.memory] as WebAssembly.Memory;
+		},
 	};
 	const running = await program.start(context);
 	if (exports === undefined) throw new GuestError("state", `program ${program.name} did not call context.instantiate`);

@@ -49,6 +49,11 @@ export interface StartContext {
 	readonly minimumMemoryPages: number;
 	/** Instantiates the guest's module. May be called once per start. */
 	instantiate(imports: WebAssembly.Imports): Promise<WebAssembly.Instance>;
+	/**
+	 * The guest's memory, for glue that does not show it. Take its buffer anew at each use: growth detaches the old one.
+	 * @throws TypeError before {@link instantiate} has resolved
+	 */
+	memory(): WebAssembly.Memory;
 }
 
 /** A started program. */
