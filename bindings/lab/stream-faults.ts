@@ -115,7 +115,7 @@ export class ByteFaults {
 	pass(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 		if (this.#ended) return new Uint8Array(0);
 		if (this.#faults.length === 0 && this.#held.byteLength === 0) return bytes;
-		let rest = join([this.#held, bytes]);
+		let rest = joinBytes([this.#held, bytes]);
 		const passed: Uint8Array[] = [];
 		for (let fault = this.#faults[0]; fault !== undefined; fault = this.#faults[0]) {
 			const start = Math.max(0, fault.offset - this.#offset);
@@ -125,17 +125,17 @@ export class ByteFaults {
 				const clear = Math.min(start, rest.byteLength);
 				passed.push(rest.subarray(0, clear));
 				this.#hold(rest, clear);
-				return join(passed);
+				return joinBytes(passed);
 			}
 			this.#faults.shift();
 			passed.push(rest.subarray(0, start), this.#apply(fault, rest.slice(start, end)));
 			this.#offset += end;
 			rest = rest.subarray(end);
-			if (this.#ended) return join(passed);
+			if (this.#ended) return joinBytes(passed);
 		}
 		passed.push(rest);
 		this.#hold(rest, rest.byteLength);
-		return join(passed);
+		return joinBytes(passed);
 	}
 
 	/** What is still held back, when the writer has closed: a fault that never came to be. */
@@ -161,9 +161,9 @@ export class ByteFaults {
 			case "drop":
 				return new Uint8Array(0);
 			case "duplicate":
-				return join([bytes, bytes]);
+				return joinBytes([bytes, bytes]);
 			case "reorder":
-				return join([bytes.subarray(fault.byteLength), bytes.subarray(0, fault.byteLength)]);
+				return joinBytes([bytes.subarray(fault.byteLength), bytes.subarray(0, fault.byteLength)]);
 		}
 	}
 }
@@ -175,7 +175,8 @@ function span(fault: ByteFault): number {
 	return fault.kind === "reorder" ? 2 * fault.byteLength : fault.byteLength;
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** One array of all parts. */
+export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 	const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
 	let at = 0;
 	for (const part of parts) {
