@@ -3,7 +3,5 @@ import { listen } from "../../bindings/platform/deno/listen.ts";
 import { linkContractOverSockets } from "./suites/link-over-sockets.ts";
 
 linkContractOverSockets("stream link over TCP on Deno", { connect, listen }, async () => ({
-	transport: "tcp",
-	host: "127.0.0.1",
-	port: 0,
+	address: { transport: "tcp", host: "127.0.0.1", port: 0 },
 }));
