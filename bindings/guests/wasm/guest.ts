@@ -87,7 +87,10 @@ export class WasmGuest implements Guest {
 	private constructor({ workers, clock }: StartWasmGuestOptions) {
 		this.#clock = clock;
 		this.#worker = new WorkerClient(workers.start("wasm-guest"), {
-			onCallSettled: (message) => this.#calls.settle(message),
+			onCallSettled: (message) => {
+				this.#note({ pageCount: message.pageCount, slicesMs: [] });
+				this.#calls.settle(message);
+			},
 			onReport: (report) => this.#note(report),
 			onEnd: (error) => this.#crash(error),
 		});

@@ -22,8 +22,14 @@ export type HostMessage =
 export type WorkerMessage =
 	| { readonly kind: "reply"; readonly id: number; readonly value: unknown; readonly report: WorkReport }
 	| { readonly kind: "failure"; readonly id: number; readonly error: ErrorRecord; readonly report: WorkReport }
-	| { readonly kind: "answer"; readonly id: number; readonly response: unknown }
-	| { readonly kind: "call-failure"; readonly id: number; readonly error: ErrorRecord; readonly unsendable: boolean };
+	| { readonly kind: "answer"; readonly id: number; readonly response: unknown; readonly pageCount: number }
+	| {
+			readonly kind: "call-failure";
+			readonly id: number;
+			readonly error: ErrorRecord;
+			readonly unsendable: boolean;
+			readonly pageCount: number;
+	  };
 
 /** Rides on every reply. */
 export interface WorkReport {

@@ -87,20 +87,20 @@ class GuestWorker {
 			id,
 			() => instance.running.call(request),
 			(outcome) => {
-				if ("error" in outcome) this.#fail(id, outcome.error, false);
+				if ("error" in outcome) this.#fail(id, outcome.error, false, instance.pageCount);
 				else {
 					try {
-						this.#post({ kind: "answer", id, response: outcome.response });
+						this.#post({ kind: "answer", id, response: outcome.response, pageCount: instance.pageCount });
 					} catch (error) {
-						this.#fail(id, error, true);
+						this.#fail(id, error, true, instance.pageCount);
 					}
 				}
 			},
 		);
 	}
 
-	#fail(id: number, error: unknown, unsendable: boolean): void {
-		this.#post({ kind: "call-failure", id, error: recordProgramFailure(error), unsendable });
+	#fail(id: number, error: unknown, unsendable: boolean, pageCount: number): void {
+		this.#post({ kind: "call-failure", id, error: recordProgramFailure(error), unsendable, pageCount });
 	}
 
 	async #pause(): Promise<void> {
