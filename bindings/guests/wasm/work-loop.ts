@@ -1,9 +1,9 @@
 // Who has the worker's thread: calls of the program, or slices of live work beside its memory. One unit of either at a
 // time, a turn of the event loop between two units, so that a pause or a call that arrives is seen after one unit.
 //
-//   a slice of d ms is owed back:   slice ─ calls for up to d ms ─ slice ─ …       both waiting: each gets half the time
-//                                   slice ─ slice ─ slice ─ …                       no call waiting
-//                                   job at once, in long slices                     paused
+//   after a slice of d ms the next d ms are the calls':   slice ─ calls ─ slice ─ calls …   both waiting
+//                                                         slice ─ slice ─ slice …           no call for NEXT_CALL_MS
+//                                                         job at once, in long slices       paused
 //
 // Invariants: no call starts between the wish for a pause and the end of `wake`; a job runs to its end before the next
 // one starts; a slice never overlaps a call's synchronous part.
@@ -67,7 +67,8 @@ export class WorkLoop {
 	#switching = false;
 	#pauseWaiters: { reached(): void; undone(reason: unknown): void }[] = [];
 	#resumeWaiters: { done(): void; failed(error: unknown): void }[] = [];
-	#owedMs = 0;
+	/** Until then calls come first. */
+	#callsUntil = 0;
 	#lastCallEnd = Number.NEGATIVE_INFINITY;
 	#slicesMs: number[] = [];
 
@@ -195,9 +196,9 @@ export class WorkLoop {
 	#unit(): boolean {
 		const callReady = this.#calls.length > 0 && this.#mayCall();
 		const jobReady = !this.#waitingForJob && (this.#slice !== undefined || this.#jobs.length > 0);
-		if (callReady && (this.#owedMs > 0 || !jobReady)) this.#runCall(this.#calls.shift()!);
-		else if (jobReady && !this.#awaitsNextCall()) this.#runSlice();
-		else if (!jobReady) return false;
+		if (!callReady && !jobReady) return false;
+		if (callReady && (!jobReady || this.#clock.now() < this.#callsUntil)) this.#runCall(this.#calls.shift()!);
+		else if (!this.#awaitsNextCall()) this.#runSlice();
 		return true;
 	}
 
@@ -206,11 +207,11 @@ export class WorkLoop {
 	}
 
 	#awaitsNextCall(): boolean {
-		return this.#owedMs > 0 && this.#mayCall() && this.#clock.now() - this.#lastCallEnd < NEXT_CALL_MS;
+		const now = this.#clock.now();
+		return now < this.#callsUntil && this.#mayCall() && now - this.#lastCallEnd < NEXT_CALL_MS;
 	}
 
 	#runCall({ run, settle }: QueuedCall): void {
-		const start = this.#clock.now();
 		const end = (outcome: CallOutcome): void => {
 			this.#lastCallEnd = this.#clock.now();
 			settle(outcome);
@@ -233,7 +234,6 @@ export class WorkLoop {
 		} catch (error) {
 			end({ error });
 		}
-		this.#owedMs -= this.#clock.now() - start;
 	}
 
 	#runSlice(): void {
@@ -257,9 +257,9 @@ export class WorkLoop {
 			failed?.(error);
 		}
 		if (this.#paused) return;
-		const elapsed = this.#clock.now() - start;
-		this.#slicesMs.push(elapsed);
-		this.#owedMs = elapsed;
+		const end = this.#clock.now();
+		this.#slicesMs.push(end - start);
+		this.#callsUntil = end + (end - start);
 	}
 
 	#beginJob(): { readonly job: Generator<void, unknown>; readonly queued: QueuedJob } | undefined {
