@@ -19,8 +19,12 @@ const BUDGETS = [
 		limit: 12 * KIB,
 		why: "instantiated once per guest memory; 8 KB with the first kernels",
 	},
-	{ path: "dist/index.js", limit: 250 * KIB, why: 'with its chunks: what `import "pageferry"` reads, engine inlined' },
-	{ path: "dist/deno.js", limit: 250 * KIB, why: "the same for Deno" },
+	{
+		path: "dist/index.js",
+		limit: 360 * KIB,
+		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 267 KB so far',
+	},
+	{ path: "dist/deno.js", limit: 360 * KIB, why: "the same for Deno" },
 	{ path: "dist/pageferry.js", limit: 512 * KIB, why: "the command with its bundled argument parser, bars and tables" },
 ];
 const PACKAGE_GZIP = { limit: 1024 * KIB, why: "all of dist/ compressed: about what an install downloads" };
