@@ -12,5 +12,6 @@ export {
   hashStart, hashUpdate, hashDigest64, hashDigest128,
 } from "./hash";
 export { lz4Encode, lz4Decode } from "./lz4";
+export { xbzrleEncode, xbzrleDecode, wordMaskEncode, wordMaskDecode } from "./delta";
 export { batchEncode, batchDecode } from "./batch";
 export { inplaceWord, inplaceDiffers, inplaceHash } from "./sink";

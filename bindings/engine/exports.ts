@@ -63,6 +63,11 @@ export interface EngineExports {
 	): number;
 	lz4Decode(source: number, length: number, target: number, capacity: number): number;
 
+	xbzrleEncode(old: number, page: number, target: number, capacity: number): number;
+	xbzrleDecode(source: number, length: number, page: number): number;
+	wordMaskEncode(old: number, page: number, target: number, capacity: number): number;
+	wordMaskDecode(source: number, length: number, page: number): number;
+
 	batchEncode(
 		secret: number,
 		indices: number,

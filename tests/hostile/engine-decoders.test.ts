@@ -4,6 +4,7 @@ import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { BatchDecoder, BatchEncoder, BatchError } from "../../bindings/engine/batch.ts";
+import { DELTA_SLACK_BYTES, Delta, type DeltaFormat } from "../../bindings/engine/delta.ts";
 import { createEngine, type Engine, type Region } from "../../bindings/engine/engine.ts";
 import { CELL_OFFSET } from "../../bindings/engine/layout.ts";
 import { Lz4 } from "../../bindings/engine/lz4.ts";
@@ -75,7 +76,7 @@ test("LZ4: no mutated block is read or written beyond its ends", () => {
 	const source = { offset: engine.bytes.length - 8192, byteLength: 8192 };
 	engine.bytes.fill(0xc3, target.offset - 64, target.offset + PAGE + 64);
 	const guard = new Guard(engine, [source, target]);
-	for (let i = 0; i < MUTATIONS * 0.6; i++) {
+	for (let i = 0; i < MUTATIONS * 0.4; i++) {
 		const block = mutate(seeds[below(seeds.length)]!, below);
 		// At the target's end, so that one byte too many is one byte into the guard.
 		const capacity = below(4) === 0 ? below(PAGE + 1) : PAGE;
@@ -90,6 +91,56 @@ test("LZ4: no mutated block is read or written beyond its ends", () => {
 	}
 	guard.check();
 });
+
+/** Deltas of pages that changed here and there, in both formats. */
+function deltaSeeds(format: DeltaFormat): Uint8Array[] {
+	const delta = new Delta(createEngine());
+	const before = pseudoRandomBytes(31, PAGE);
+	const seeds: Uint8Array[] = [];
+	for (const [step, length] of [
+		[4096, 1],
+		[700, 9],
+		[300, 200],
+		[64, 8],
+		[40, 3],
+		[4000, 3500],
+	] as const) {
+		const after = before.slice();
+		for (let at = step >> 3; at < PAGE; at += step)
+			for (let i = at; i < Math.min(PAGE, at + length); i++) after[i] = before[i]! ^ 0x11;
+		seeds.push(delta.encode(format, before, after)!);
+	}
+	return seeds;
+}
+
+for (const format of ["xbzrle", "word-mask"] as const)
+	test(`${format}: no mutated delta is read beyond its end or written beyond its page`, () => {
+		const below = random(0x2468ace);
+		const engine = createEngine();
+		const seeds = deltaSeeds(format);
+		engine.allocate(PAGE);
+		const page = engine.allocate(PAGE);
+		engine.allocate(PAGE);
+		// Deltas end where the memory ends, but for the slack that the word mask may read.
+		const slack = format === "xbzrle" ? 0 : DELTA_SLACK_BYTES;
+		const source = { offset: engine.bytes.length - 8192, byteLength: 8192 };
+		engine.bytes.fill(0xc3, page.offset - 64, page.offset + PAGE + 64);
+		const guard = new Guard(engine, [source, page]);
+		const decode = format === "xbzrle" ? engine.exports.xbzrleDecode : engine.exports.wordMaskDecode;
+		for (let i = 0; i < MUTATIONS * 0.15; i++) {
+			const bytes = mutate(seeds[below(seeds.length)]!, below);
+			const from = engine.bytes.length - slack - bytes.length;
+			engine.bytes.set(bytes, from);
+			const reached = decode(from, bytes.length, page.offset);
+			assert.ok(reached >= -1 && reached <= PAGE, `${reached}`);
+			if (i % 1000 === 0) guard.check();
+			const { bytes: memory } = engine;
+			for (let k = 0; k < 64; k++)
+				if (memory[page.offset - 1 - k] !== 0xc3 || memory[page.offset + PAGE + k] !== 0xc3)
+					assert.unreachable(`a write ${k} bytes beside the page`);
+		}
+		guard.check();
+	});
 
 /** Batches of a few pages: with every kind, with none, and large ones. */
 function batchSeeds(): Uint8Array[] {
@@ -130,7 +181,7 @@ test("batches: a mutated batch is refused with a code, or is right in every page
 	]);
 	const seeds = batchSeeds();
 	const codes = new Map<string, number>();
-	for (let i = 0; i < MUTATIONS * 0.4; i++) {
+	for (let i = 0; i < MUTATIONS * 0.3; i++) {
 		const bytes = mutateBatch(seeds[below(seeds.length)]!, below);
 		try {
 			const decoded = decoder.decode(bytes, { pageCount: 16 });
