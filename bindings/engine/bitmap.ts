@@ -1,6 +1,13 @@
 // Sets of pages as bitmaps in the engine's memory. assembly/bitmap.ts has the layout and its invariants.
 import { checkInteger, type Engine, type Region } from "./engine.ts";
-import { BITMAP_BLOCK_BITS, BITMAP_LIMIT_BITS, bitmapLayout, CELL_OFFSET, STAGING_BYTES, STAGING_OFFSET } from "./layout.ts";
+import {
+	BITMAP_BLOCK_BITS,
+	BITMAP_LIMIT_BITS,
+	bitmapLayout,
+	CELL_OFFSET,
+	STAGING_BYTES,
+	STAGING_OFFSET,
+} from "./layout.ts";
 import type { PageList } from "./page-list.ts";
 
 const UNKNOWN = -1;
@@ -262,15 +269,20 @@ export class Bitmap {
 	}
 
 	/**
-	 * Replaces the bits of a range, up to the end of its last byte.
+	 * Replaces the bits of a range.
 	 *
 	 * @param first a multiple of 8
-	 * @param bytes as {@link rangeBytes} gives them
+	 * @param bytes as {@link rangeBytes} gives them; bits behind `count` are ignored
 	 * @throws RangeError
 	 */
 	loadRange(first: number, count: number, bytes: Uint8Array): void {
 		const from = this.#byteRange(first, count, bytes);
-		this.engine.bytes.set(bytes.subarray(0, Math.ceil(count / 8)), from);
+		const whole = count >>> 3;
+		const to = this.engine.bytes;
+		to.set(bytes.subarray(0, whole), from);
+		// The last byte may hold bits of other pages, or of none: a bit beyond bitCount would break the bitmap.
+		const mask = (1 << (count & 7)) - 1;
+		if (mask !== 0) to[from + whole] = (to[from + whole]! & ~mask) | (bytes[whole]! & mask);
 		this.#summarizeRange(first, count);
 	}
 
@@ -278,13 +290,16 @@ export class Bitmap {
 	 * Adds the bits of a range to those that are set.
 	 *
 	 * @param first a multiple of 8
-	 * @param bytes as {@link rangeBytes} gives them
+	 * @param bytes as {@link rangeBytes} gives them; bits behind `count` are ignored
 	 * @throws RangeError
 	 */
 	orRange(first: number, count: number, bytes: Uint8Array): void {
 		const from = this.#byteRange(first, count, bytes);
+		const whole = count >>> 3;
 		const to = this.engine.bytes;
-		for (let i = 0; i < Math.ceil(count / 8); i++) to[from + i]! |= bytes[i]!;
+		for (let i = 0; i < whole; i++) to[from + i]! |= bytes[i]!;
+		const mask = (1 << (count & 7)) - 1;
+		if (mask !== 0) to[from + whole]! |= bytes[whole]! & mask;
 		this.#summarizeRange(first, count);
 	}
 

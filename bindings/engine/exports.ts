@@ -91,6 +91,29 @@ export interface EngineExports {
 		report: number,
 	): number;
 
+	bubbleInvert(order: number, count: number, inverse: number, pages: number): number;
+	bubbleStart(
+		state: number,
+		count: number,
+		pages: number,
+		pivots: number,
+		directions: number,
+		options: number,
+		missing: number,
+		blocks: number,
+		order: number,
+		inverse: number,
+	): void;
+	bubbleFault(state: number, page: number): number;
+	bubblePush(state: number, out: number, capacity: number): number;
+	bubblePutBack(state: number, page: number): number;
+
+	balloonStart(state: number, percent: number, backOffIntervals: number): void;
+	balloonInterval(state: number, free: number): number;
+	balloonPressure(state: number, pages: number): number;
+	balloonInflate(state: number, out: number, blocks: number, list: number, count: number): number;
+	balloonDeflate(state: number, out: number, blocks: number, list: number, count: number): number;
+
 	// Called by the in-place kernels, wasm to wasm.
 	inplaceWord(bitmap: number, blocks: number, wordIndex: number, bits: bigint): void;
 	inplaceDiffers: CallableFunction;

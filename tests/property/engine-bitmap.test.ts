@@ -26,6 +26,8 @@ function runsOf(indices: number[]): number[] {
 const sizes = fc.oneof(
 	fc.constantFrom(1, 63, 64, 65, 4095, 4096, 4097, 8192, 262_143, 262_144, 262_145),
 	fc.integer({ min: 1, max: 20_000 }),
+	// A handful of words, so that steps of a sequence meet in the same ones.
+	fc.integer({ min: 65, max: 400 }),
 );
 
 type Step =
@@ -68,7 +70,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 			}),
 		},
 	),
-	{ maxLength: 12 },
+	{ maxLength: 20 },
 );
 
 /** A range given in fractions, as first and count within `size`. */
@@ -153,6 +155,7 @@ test("any sequence of operations leaves the bits a Set would hold", () => {
 			const again = new Bitmap(engine, size);
 			again.loadBytes(bitmap.toBytes());
 			assert.ok(again.equals(bitmap));
+			assert.equal([...again.list()], expected);
 			if (again.set(first) || again.clear(first)) assert.not.ok(again.equals(bitmap));
 		}),
 		{ numRuns: 300 },
@@ -197,6 +200,42 @@ test("a bounded harvest or list, resumed until its end, gives every bit once and
 	);
 });
 
+test("ranges leave as bytes, are replaced and merged, and touch no bit outside", () => {
+	fc.assert(
+		fc.property(
+			sizes,
+			fc.array(range, { maxLength: 6 }),
+			range,
+			fc.boolean(),
+			fc.infiniteStream(fc.nat(255)),
+			(size, ranges, where, merge, noise) => {
+				const bitmap = new Bitmap(createEngine(), size);
+				for (const each of ranges) bitmap.setRange(...within(size, each));
+				const before = new Set(bitmap.list());
+				const [start, length] = within(size, where);
+				const first = start - (start % 8);
+				const count = Math.min(length, size - first);
+				const inside = (index: number) => index >= first && index < first + count;
+				const isSet = (bytes: Uint8Array, index: number) => (bytes[(index - first) >> 3]! >> (index & 7)) & 1;
+				const out = bitmap.rangeBytes(first, count);
+				assert.is(out.length, Math.ceil(count / 8));
+				for (let i = first; i < first + out.length * 8; i++)
+					assert.is(isSet(out, i) === 1, inside(i) && before.has(i), `bit ${i}`);
+				const bytes = Uint8Array.from(noise.take(out.length));
+				bitmap[merge ? "orRange" : "loadRange"](first, count, bytes);
+				const expected = Array.from({ length: size }, (_, i) => i).filter((i) =>
+					inside(i) ? isSet(bytes, i) === 1 || (merge && before.has(i)) : before.has(i),
+				);
+				assert.equal([...bitmap.list()], expected);
+				assert.is(bitmap.count(), expected.length);
+				assert.is(bitmap.toBytes().length, Math.ceil(size / 8));
+				assert.not.throws(() => bitmap.loadBytes(bitmap.toBytes()), "no bit beyond bitCount");
+			},
+		),
+		{ numRuns: 150 },
+	);
+});
+
 test("the pre-copy step sends, skips, clears and counts as Xen's rule says", () => {
 	fc.assert(
 		fc.property(
@@ -204,13 +243,17 @@ test("the pre-copy step sends, skips, clears and counts as Xen's rule says", () 
 			fc.array(fc.tuple(fc.constantFrom("toSend" as const, "toSkip" as const, "toFix" as const), range), {
 				maxLength: 12,
 			}),
+			fc.array(fc.tuple(fc.constantFrom("toSend" as const, "toSkip" as const, "toFix" as const), fraction), {
+				maxLength: 150,
+			}),
 			fc.boolean(),
-			fc.integer({ min: 1, max: 1024 }),
+			fc.oneof(fc.integer({ min: 1, max: 1024 }), fc.integer({ min: 1, max: 5 })),
 			range,
-			(size, ranges, last, capacity, where) => {
+			(size, ranges, singles, last, capacity, where) => {
 				const engine = createEngine();
 				const maps = new PreCopyStep(engine, size);
 				for (const [map, each] of ranges) maps[map].setRange(...within(size, each));
+				for (const [map, at] of singles) maps[map].set(Math.floor(at * (size - 1)));
 				const before = {
 					toSend: new Set(maps.toSend.list()),
 					toSkip: new Set(maps.toSkip.list()),

@@ -55,6 +55,34 @@ test("bits at the very end of the largest summary word are found", () => {
 	assert.equal([...bitmap.runs()], [0, 1, 63, 2, 4095, 2, 4096 * 64 - 1, 2, 4096 * 128 - 1, 1]);
 });
 
+test("clearing a range keeps its neighbours in the words at both edges", () => {
+	const bitmap = new Bitmap(createEngine(), 400);
+	bitmap.setRange(0, 400);
+	bitmap.clearRange(70, 200);
+	assert.equal([...bitmap.runs()], [0, 70, 270, 130]);
+	assert.is(bitmap.list().length, 200);
+});
+
+test("a word whose last bit was cleared is passed over, not taken for the end", () => {
+	const bitmap = new Bitmap(createEngine(), 400);
+	bitmap.set(70);
+	bitmap.set(330);
+	bitmap.clear(70);
+	assert.is(bitmap.next(0), 330);
+	assert.equal([...bitmap.harvestRuns()], [330, 1]);
+});
+
+test("loaded bytes are found in every word of a block", () => {
+	const bitmap = new Bitmap(createEngine(), 4096);
+	const bytes = new Uint8Array(512);
+	for (let word = 0; word < 64; word++) bytes[word * 8] = 1;
+	bitmap.loadBytes(bytes);
+	assert.equal(
+		[...bitmap.harvestList()],
+		Array.from({ length: 64 }, (_, word) => word * 64),
+	);
+});
+
 test("more runs than fit one staging area are all listed", () => {
 	const bitmap = new Bitmap(createEngine(), 40_000);
 	for (let index = 0; index < 40_000; index += 2) bitmap.set(index);
