@@ -21,6 +21,8 @@ export class BodyEdit {
 	functionIndex = 0;
 	/** Parameters and locals the body had. */
 	locals = 0;
+	/** Its instructions, in the module's bytes. */
+	code: Span = { start: 0, end: 0 };
 	changed = false;
 	readonly #source: Uint8Array;
 	readonly #out = new ByteWriter(1 << 16);
@@ -33,14 +35,15 @@ export class BodyEdit {
 		this.#source = source;
 	}
 
-	begin(functionIndex: number, locals: number, code: number): void {
+	begin(functionIndex: number, locals: number, code: Span): void {
 		this.functionIndex = functionIndex;
 		this.locals = locals;
+		this.code = code;
 		this.changed = false;
 		this.#out.clear();
 		this.#added.clear();
 		this.#addedTypes.length = 0;
-		this.#copied = code;
+		this.#copied = code.start;
 	}
 
 	#copyTo(offset: number): void {
@@ -121,7 +124,7 @@ export function rewriteCode(edit: ModuleEdit, passes: readonly CodePass[]): void
 		const index = module.importedFunctions + i;
 		const declared = readLocals(module, span);
 		const parameters = module.types[module.functions[index]!]!.parameters.length;
-		body.begin(index, parameters + declared.locals, declared.end);
+		body.begin(index, parameters + declared.locals, { start: declared.end, end: span.end });
 		for (const pass of passes) pass.begin?.(body);
 		const cursor = new InstructionCursor(module.bytes, declared.end, span.end);
 		while (cursor.next()) for (const pass of passes) pass.instruction(cursor, body);

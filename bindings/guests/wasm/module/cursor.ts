@@ -23,6 +23,10 @@ export class InstructionCursor {
 	/** First and second index of an instruction that has them; an access's memory index is the second. */
 	index = 0;
 	secondIndex = 0;
+	/** Value of an `i32.const`. */
+	constant = 0;
+	/** Labels of a `br_table` (the default one last) or of the catch clauses of a `try_table`. */
+	readonly labels: number[] = [];
 	/** Static offset of a memory access. */
 	memoryOffset = 0;
 	/** Blocks open after this instruction; 0 once the body's own `end` was read. */
@@ -65,7 +69,7 @@ export class InstructionCursor {
 				this.#access(reader);
 				return;
 			case IMMEDIATES.i32:
-				reader.skipSigned(32);
+				this.constant = reader.s32();
 				return;
 			case IMMEDIATES.block:
 				this.depth++;
@@ -76,10 +80,12 @@ export class InstructionCursor {
 				this.secondIndex = reader.u32();
 				return;
 			case IMMEDIATES.i64:
-				reader.skipSigned(64);
+				reader.skipS64();
 				return;
 			case IMMEDIATES.labels:
-				for (let labels = reader.count(BRANCH_LABELS, "branch labels"); labels >= 0; labels--) reader.u32();
+				this.labels.length = 0;
+				for (let labels = reader.count(BRANCH_LABELS, "branch labels"); labels >= 0; labels--)
+					this.labels.push(reader.u32());
 				return;
 			case IMMEDIATES.tryTable:
 				this.depth++;
@@ -127,11 +133,12 @@ export class InstructionCursor {
 	}
 
 	#catchClauses(reader: ByteReader): void {
+		this.labels.length = 0;
 		for (let clauses = reader.count(BRANCH_LABELS, "catch clauses", 2); clauses > 0; clauses--) {
 			const kind = reader.byte();
 			if (kind > 3) reader.malformed("an unknown catch clause", reader.offset - 1);
 			if (kind < 2) reader.u32();
-			reader.u32();
+			this.labels.push(reader.u32());
 		}
 	}
 }

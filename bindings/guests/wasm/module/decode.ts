@@ -253,10 +253,12 @@ class ModuleDecoder {
 			reader.byte();
 			if (reader.byte() !== 0) reader.malformed("an unknown form of table", start);
 		}
+		const declaredStart = reader.offset;
 		const type = readValueType(reader);
 		const limits = readLimits(reader, "table", TABLE_ENTRIES);
+		const declared = { start: declaredStart, end: reader.offset };
 		if (initialised) this.#constantExpression(reader);
-		return this.#tables.push({ type, limits, imported, initialised, start, end: reader.offset }) - 1;
+		return this.#tables.push({ type, limits, imported, declared, start, end: reader.offset }) - 1;
 	}
 
 	#readMemory(reader: ByteReader, imported: Memory["imported"]): number {
@@ -300,6 +302,7 @@ class ModuleDecoder {
 			this.#constantExpression(reader);
 		}
 		const expressions = (flags & 4) !== 0;
+		const typeStart = reader.offset;
 		if ((flags & 3) !== 0) {
 			if (expressions) readValueType(reader);
 			else if (reader.byte() !== 0) reader.malformed("an unknown kind of element", reader.offset - 1);
@@ -308,7 +311,8 @@ class ModuleDecoder {
 		for (let entries = reader.count(TABLE_ENTRIES, "elements"); entries > 0; entries--)
 			if (expressions) this.#constantExpression(reader);
 			else this.#referenced.add(reader.u32());
-		this.#elements.push({ mode, flags, content, start, end: reader.offset });
+		const type = { start: typeStart, end: content };
+		this.#elements.push({ mode, flags, type, content, start, end: reader.offset });
 	}
 
 	#readBody(reader: ByteReader): void {
@@ -326,7 +330,9 @@ class ModuleDecoder {
 		if (flags !== 1) this.#constantExpression(reader);
 		const content = reader.offset;
 		reader.skip(reader.u32());
-		this.#data.push({ mode: flags === 1 ? "passive" : "active", flags, content, start, end: reader.offset });
+		const type = { start: content, end: content };
+		const mode = flags === 1 ? "passive" : "active";
+		this.#data.push({ mode, flags, type, content, start, end: reader.offset });
 	}
 
 	/** Every index the passes look up is in range; the engine's own validation sees to the others. */

@@ -9,6 +9,7 @@
  * - `memory-limit`: the memory asked for is beyond the module's own maximum.
  * - `garbage-collection`, `exception-reference`: state that would live outside linear memory.
  * - `reserved-name`: an import or export already uses the reserved prefix.
+ * - `no-second-memory`: this engine cannot run instrumented code.
  * - `unsupported`: any other feature, named in the message.
  */
 export type WasmModuleErrorCode =
@@ -24,6 +25,7 @@ export type WasmModuleErrorCode =
 	| "garbage-collection"
 	| "exception-reference"
 	| "reserved-name"
+	| "no-second-memory"
 	| "unsupported";
 
 /** A module that cannot be read, or cannot be a guest. Nothing was changed; the module's bytes are as they were. */

@@ -14,9 +14,9 @@ export type SegmentKind = "data" | "elements";
 
 /** Names of the exports this pass adds. */
 export const EXPOSED = {
-	memory: `${RESERVED_PREFIX}memory`,
+	memory: `${RESERVED_PREFIX}memory` as string,
 	/** Table of all reachable functions, in the order of `ModuleLayout.reachableFunctions`. */
-	functions: `${RESERVED_PREFIX}functions`,
+	functions: `${RESERVED_PREFIX}functions` as string,
 	table: (index: number): string => `${RESERVED_PREFIX}table:${index}`,
 	/** A global whose value JavaScript reads and writes exactly: i32, i64, references. */
 	global: (index: number): string => `${RESERVED_PREFIX}global:${index}`,

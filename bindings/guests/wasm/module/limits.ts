@@ -2,7 +2,7 @@
 // so nothing that could be compiled is refused here, and no count in a hostile file makes us allocate or loop for it.
 
 /** Bytes of a module: 1 GiB, the interface's limit. */
-export const MODULE_BYTES = 2 ** 30;
+export const MODULE_BYTES: number = 2 ** 30;
 /** Entries of a section (types, functions, imports, exports, globals): the interface's limit. */
 export const SECTION_ENTRIES = 1_000_000;
 /** Bytes of one function body: the interface's limit. */

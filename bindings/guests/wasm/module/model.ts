@@ -62,8 +62,8 @@ export interface Table extends Span {
 	readonly type: ValueType;
 	readonly limits: Limits;
 	readonly imported: ImportName | null;
-	/** Whether it has an initial value of its own. */
-	readonly initialised: boolean;
+	/** Its type and limits, without the form and the initial value that an own table may have. */
+	readonly declared: Span;
 }
 
 export interface Memory extends Span {
@@ -83,8 +83,10 @@ export interface Segment extends Span {
 	readonly mode: SegmentMode;
 	/** The segment's own bytes (data) or entries with their count (elements), after mode, place and type. */
 	readonly content: number;
-	/** An element segment's type and encoding: flags as they stand in the bytes. */
+	/** Flags as they stand in the bytes. */
 	readonly flags: number;
+	/** An element segment's kind or type as it stands in the bytes; empty where the flags imply it, and for data. */
+	readonly type: Span;
 }
 
 export interface Module {

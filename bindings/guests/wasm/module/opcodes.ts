@@ -41,6 +41,13 @@ export function opcodeName(opcode: number): string {
 	return names[opcode] ?? "";
 }
 
+/** @returns a table, indexed by opcode, that is 1 for the instructions named: a test per instruction costs one load */
+export function opcodeSet(...instructions: string[]): Uint8Array {
+	const table = new Uint8Array(OPCODES);
+	for (const name of instructions) table[opcodeOf(name)] = 1;
+	return table;
+}
+
 /** Every opcode the table knows, those refused included. */
 export function knownOpcodes(): number[] {
 	return [...byName.values()];

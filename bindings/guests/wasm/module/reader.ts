@@ -58,11 +58,21 @@ export class ByteReader {
 		return this.malformed("a 33-bit number is too long", this.offset - 1);
 	}
 
-	/** Passes over a signed LEB128 constant whose value no pass needs. */
-	skipSigned(bits: 32 | 64): void {
-		const longest = bits === 32 ? 5 : 10;
+	/** A signed 32-bit LEB128 of at most five bytes; what a fifth byte holds beyond 32 bits is the engine's to refuse. */
+	s32(): number {
+		let value = 0;
+		for (let shift = 0; shift < 35; shift += 7) {
+			const byte = this.byte();
+			value |= (byte & 0x7f) << shift;
+			if (byte < 0x80) return shift < 28 && (byte & 0x40) !== 0 ? value | (-1 << (shift + 7)) : value;
+		}
+		return this.malformed("a 32-bit number is too long", this.offset - 1);
+	}
+
+	/** Passes over a signed 64-bit LEB128 whose value no pass needs. */
+	skipS64(): void {
 		for (let count = 1; this.byte() >= 0x80; count++)
-			if (count === longest) this.malformed(`a ${bits}-bit number is too long`, this.offset - 1);
+			if (count === 10) this.malformed("a 64-bit number is too long", this.offset - 1);
 	}
 
 	skip(length: number): void {

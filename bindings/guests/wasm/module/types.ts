@@ -2,6 +2,7 @@
 // compared, sent and printed.
 import { WasmModuleError } from "./errors.ts";
 import type { ByteReader } from "./reader.ts";
+import type { ByteWriter } from "./writer.ts";
 
 /** `i32`, `funcref`, or a reference with its heap type spelled out: `(ref null 3)`, `(ref func)`. */
 export type ValueType = string;
@@ -113,4 +114,10 @@ export function readLimits(reader: ByteReader, of: "memory" | "table", most: num
 	if (minimum > most) throw new WasmModuleError("limit", `a ${of} of ${minimum} is over the limit of ${most}`, start);
 	if (maximum !== null && maximum < minimum) reader.malformed(`a ${of}'s maximum is below its minimum`, start);
 	return { minimum, maximum, shared: (flags & SHARED) !== 0 };
+}
+
+/** Limits of a memory or table that is not shared. */
+export function writeLimits(writer: ByteWriter, { minimum, maximum }: Limits): void {
+	writer.byte(maximum === null ? 0 : HAS_MAXIMUM).u32(minimum);
+	if (maximum !== null) writer.u32(maximum);
 }
