@@ -1,5 +1,8 @@
 import { denoPlatform } from "../../../bindings/platform/deno/index.ts";
+import { denoWorkers } from "../../../bindings/platform/deno/workers.ts";
 import type { TestRuntime } from "./test-runtime.ts";
+
+const programUrl = (name: string) => new URL(`../../programs/${name}.ts`, import.meta.url);
 
 export const denoRuntime: TestRuntime = {
 	platform: denoPlatform(),
@@ -8,9 +11,16 @@ export const denoRuntime: TestRuntime = {
 		await Deno.remove(path, { recursive: true });
 	},
 	program: (name, ...args) => {
-		const file = new URL(`../../programs/${name}.ts`, import.meta.url).pathname;
+		const file = programUrl(name).pathname;
 		return { executable: Deno.execPath(), args: ["run", "--allow-all", "--no-check", file, ...args] };
 	},
+	programUrl,
+	workerOf: (name) => denoWorkers({ "wasm-guest": programUrl(name) }).start("wasm-guest"),
+	isRunning: (pid) =>
+		Deno.readTextFile(`/proc/${pid}/stat`).then(
+			(stat) => !/\) [ZX] /.test(stat),
+			() => false,
+		),
 	exists: (path) =>
 		Deno.lstat(path).then(
 			() => true,

@@ -1,6 +1,7 @@
 // What the contract suites need of the runtime they run on, beyond the platform they test.
 import type { Platform } from "../../../bindings/ports/platform.ts";
 import type { ProcessCommand } from "../../../bindings/ports/process.ts";
+import type { WorkerThread } from "../../../bindings/ports/worker.ts";
 
 export interface TestRuntime {
 	readonly platform: Platform;
@@ -11,6 +12,12 @@ export interface TestRuntime {
 	program(name: string, ...args: readonly string[]): ProcessCommand;
 	/** The same on the other runtime, where that is possible from here. */
 	foreignProgram?(name: string, ...args: readonly string[]): ProcessCommand;
+	/** Where the module of `tests/programs/NAME.ts` lies on this runtime. */
+	programUrl(name: string): URL;
+	/** Starts a worker from `tests/programs/NAME.ts`. */
+	workerOf(name: string): WorkerThread;
+	/** Whether this process exists and is no zombie. */
+	isRunning(pid: number): Promise<boolean>;
 	/** Whether a file exists, whatever it is. */
 	exists(path: string): Promise<boolean>;
 	writeFile(path: string, bytes: Uint8Array): Promise<void>;
