@@ -74,7 +74,7 @@ async function buildDist() {
 	const stamp = "build/dist.stamp"; // not in dist/, which is published whole
 	if (
 		existsSync("dist/index.js") &&
-		isFresh(stamp, ["bindings", "tools/build.mjs", "package-lock.json", "tsconfig.json"])
+		isFresh(stamp, ["bindings", "examples/programs", "tools/build.mjs", "package-lock.json", "tsconfig.json"])
 	)
 		return;
 	const startedMs = Date.now();
@@ -87,23 +87,30 @@ async function buildDist() {
 	const entries = {
 		index: "bindings/index.ts",
 		deno: "bindings/deno.ts",
-		pageferry: "bindings/cli/main.ts",
+		"host-node": "bindings/cli/host-node.ts",
+		"host-deno": "bindings/cli/host-deno.ts",
 	};
 	for (const name of existsSync("bindings/platform") ? readdirSync("bindings/platform", { recursive: true }) : [])
 		if (String(name).endsWith("-worker.ts"))
 			entries[String(name).replace(/^.*\//, "").replace(/\.ts$/, "")] = join("bindings/platform", String(name));
+	// The demo's programs: the packages they wrap are the user's to install.
+	for (const name of ["sqlite", "quickjs", "lua"]) entries[`program-${name}`] = `examples/programs/${name}.ts`;
+	const common = { outdir, bundle: true, format: "esm", platform: "node", target: "node20", logLevel: "warning" };
 	await build({
+		...common,
 		entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
-		outdir,
-		bundle: true,
 		splitting: true,
 		chunkNames: "[name]-[hash]",
-		format: "esm",
-		platform: "node",
-		target: "node20",
-		// The loader and what the command line needs are bundled: the published package has no run-time dependency.
-		logLevel: "warning",
+		external: ["sql.js", "quickjs-emscripten", "wasmoon"],
 	});
+	// The command is bundled whole, progress bar and tables included: the published package has no run-time dependency.
+	if (existsSync("bindings/cli/main.ts"))
+		await build({
+			...common,
+			entryPoints: { pageferry: "bindings/cli/main.ts" },
+			// Packages in the old format ask for Node's modules by `require`.
+			banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+		});
 	copyFileSync("build/engine.wasm", `${outdir}/engine.wasm`);
 	copyFileSync("build/inplace.wasm", `${outdir}/inplace.wasm`);
 	const types = `${outdir}/types`;

@@ -1,0 +1,57 @@
+/** How hosts are started: their entries lie beside this command in dist/. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import type { ProcessCommand } from "../ports/process.ts";
+import { messageWithCauses } from "./failure.ts";
+import type { RuntimeName } from "./options.ts";
+import type { Workload } from "./workloads.ts";
+
+/** Something that the demo needs is not installed. */
+export class MissingError extends Error {
+	override readonly name = "MissingError";
+	readonly code = "missing";
+}
+
+/** @param dist - URL of the folder with the built entries. @throws {MissingError} */
+export function hostCommand(runtime: RuntimeName, dist: URL): Pick<ProcessCommand, "executable" | "args"> {
+	const entry = fileURLToPath(new URL(`host-${runtime}.js`, dist));
+	if (!existsSync(entry)) throw new MissingError(`${entry} is missing: build it with npm run build`);
+	if (runtime === "node") return { executable: process.execPath, args: [entry] };
+	return { executable: denoExecutable(dist), args: ["run", "--quiet", "--no-prompt", "--allow-all", entry] };
+}
+
+/** @returns the URL of the built program. @throws {MissingError} when it, or the package that it wraps, is not there. */
+export function programUrl(workload: Workload, dist: URL): string {
+	const url = new URL(`program-${workload.name}.js`, dist);
+	if (!existsSync(url)) throw new MissingError(`${fileURLToPath(url)} is missing: build it with npm run build`);
+	try {
+		createRequire(url).resolve(workload.packageName);
+	} catch (cause) {
+		throw new MissingError(
+			`${workload.title} comes from the npm package ${workload.packageName}: npm install ${workload.packageName}`,
+			{
+				cause,
+			},
+		);
+	}
+	return url.href;
+}
+
+/** The executable itself: the package's wrapper script would orphan it when it is killed. */
+function denoExecutable(dist: URL): string {
+	try {
+		const installer: unknown = createRequire(dist)("deno/install_api.cjs");
+		if (typeof installer === "object" && installer !== null && "runInstall" in installer) {
+			const { runInstall } = installer;
+			const path: unknown = typeof runInstall === "function" ? runInstall() : undefined;
+			if (typeof path === "string") return path;
+		}
+		throw new MissingError("its package has changed");
+	} catch (cause) {
+		throw new MissingError(`Deno comes from the npm package deno: npm install deno (${messageWithCauses(cause)})`, {
+			cause,
+		});
+	}
+}

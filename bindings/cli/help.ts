@@ -1,0 +1,26 @@
+/** What the command says about itself. */
+
+/** `pageferry --help`. */
+export const HELP = `pageferry: moves running machines between processes
+
+  pageferry demo [options]   a program that others wrote works in one process while a client asks it,
+                             and is moved live into another process; every answer is checked
+  pageferry lab              not yet
+  pageferry guests           not yet
+  pageferry --version
+  pageferry --help           pageferry demo --help says the same
+
+options of demo
+  --program sqlite|quickjs|lua           what runs in the guest                         [sqlite]
+  --technique pre-copy|stop-and-copy     how it is moved                                [pre-copy]
+  --from node|deno  --to node|deno       where it comes from and where it goes          [node, node]
+  --link tcp|unix                        loopback TCP or a unix-domain socket           [tcp]
+  --memory MiB                           incompressible ballast in the guest            [64]
+  --load N                               requests per second, 0: as fast as it goes     [500]
+  --requests N                           half before the move, half after it            [3 s of load on each side]
+  --verification transport|full          full hashes the paused guest once more         [full]
+  --bandwidth MB/s                       cap of the live rounds                         [none]
+  --json FILE                            everything as JSON
+
+exit code  0 moved and verified   1 not moved, not verified, or not yet   2 wrong use   130 interrupted
+`;

@@ -1,0 +1,119 @@
+#!/usr/bin/env node
+/**
+ * The pageferry command.
+ *
+ * Exit codes: 0 moved and verified; 1 not moved, not verified, or not yet; 2 wrong use; 130, 143, 129 interrupted by
+ * SIGINT, SIGTERM, SIGHUP.
+ */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { nodePlatform } from "../platform/node/index.ts";
+import { runDemo } from "./demo.ts";
+import { createDisplay } from "./display.ts";
+import { messageWithCauses } from "./failure.ts";
+import { HELP } from "./help.ts";
+import { HostEndedError } from "./host-process.ts";
+import { type DemoOptions, NotYetError, parseDemoOptions, UsageError } from "./options.ts";
+import { lastWords, report } from "./report.ts";
+
+/** Signals that end the command in order, and the exit code of each. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** The caller wants no more. */
+class Interruption extends Error {
+	override readonly name = "Interruption";
+	readonly exitCode: number;
+	constructor(signal: string, exitCode: number) {
+		super(`interrupted by ${signal}; nothing of it is left behind`);
+		this.exitCode = exitCode;
+	}
+}
+
+async function main(args: readonly string[]): Promise<number> {
+	const [command, ...rest] = args;
+	if (
+		command === undefined ||
+		command === "--help" ||
+		command === "-h" ||
+		command === "help" ||
+		rest.includes("--help")
+	) {
+		process.stdout.write(HELP);
+		return command === undefined ? 2 : 0;
+	}
+	if (command === "--version" || command === "-v") {
+		process.stdout.write(`${version()}\n`);
+		return 0;
+	}
+	if (command === "lab" || command === "guests")
+		throw new NotYetError(`not yet: \`pageferry ${command}\` has nothing to run in this version`);
+	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
+	return demo(parseDemoOptions(rest));
+}
+
+async function demo(options: DemoOptions): Promise<number> {
+	const { program, technique, from, to, load } = options;
+	const display = createDisplay(process.stderr);
+	const pace = load === 0 ? "as fast as answers come" : `${load} requests per second`;
+	process.stderr.write(`${program.title} moves from ${from} to ${to} by ${technique} while a client sends ${pace}\n`);
+	const stop = new AbortController();
+	const listeners = Object.entries(SIGNALS).map(([signal, exitCode]) => {
+		const listener = () => stop.abort(new Interruption(signal, exitCode));
+		process.on(signal, listener);
+		return () => process.off(signal, listener);
+	});
+	const platform = nodePlatform();
+	const socketPath = join(tmpdir(), `pageferry-${process.pid}-${platform.random.nextU32().toString(36)}.sock`);
+	try {
+		const services = { platform, dist: new URL("./", import.meta.url), display, signal: stop.signal, socketPath };
+		const result = await runDemo(options, services);
+		process.stdout.write(report(options, result));
+		if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options: plain(options), ...result });
+		return result.verified ? 0 : 1;
+	} finally {
+		display.progressEnd();
+		rmSync(socketPath, { force: true }); // a target that was killed could not remove it
+		for (const remove of listeners) remove();
+	}
+}
+
+/** The package's own; dist/ lies beside its package.json. */
+function version(): string {
+	const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+	return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "";
+}
+
+function plain(options: DemoOptions): object {
+	return { ...options, program: options.program.name };
+}
+
+function writeJson(path: string, value: object): void {
+	try {
+		writeFileSync(path, `${JSON.stringify(value, undefined, "\t")}\n`);
+	} catch (cause) {
+		throw new TypeError(`--json ${path}: ${messageWithCauses(cause)}`, { cause });
+	}
+}
+
+/** Says what went wrong, to whom the guest belongs, and what to do. @returns the exit code */
+function explain(error: unknown): number {
+	const say = (text: string): void => void process.stderr.write(`pageferry: ${text}\n`);
+	if (error instanceof UsageError) {
+		say(`${error.message}\n  pageferry --help shows what there is`);
+		return 2;
+	}
+	if (error instanceof HostEndedError) {
+		say(lastWords(error.message, error.errorText));
+		return 1;
+	}
+	say(messageWithCauses(error));
+	return error instanceof Interruption ? error.exitCode : 1;
+}
+
+try {
+	process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+	process.exitCode = explain(error);
+}

@@ -1,0 +1,136 @@
+/** The demo's options: words in, checked values out. */
+import { parseArgs } from "node:util";
+import type { TechniqueName, Verification } from "../migration/metrics.ts";
+import { WORKLOADS, type Workload } from "./workloads.ts";
+
+/** The command was called wrongly: exit code 2. */
+export class UsageError extends Error {
+	override readonly name = "UsageError";
+	readonly code = "usage";
+}
+
+/** What is asked for exists in a later version: exit code 1. */
+export class NotYetError extends Error {
+	override readonly name = "NotYetError";
+	readonly code = "not-yet";
+}
+
+/** Where a host runs. */
+export type RuntimeName = "node" | "deno";
+
+/** What `pageferry demo` does. */
+export interface DemoOptions {
+	readonly program: Workload;
+	readonly technique: TechniqueName;
+	readonly from: RuntimeName;
+	readonly to: RuntimeName;
+	readonly link: "tcp" | "unix";
+	/** Ballast in the guest, in MiB. */
+	readonly memoryMiB: number;
+	/** Requests per second; 0: as fast as answers come. */
+	readonly load: number;
+	/** Half of them before the move, half after it. */
+	readonly requests: number;
+	readonly verification: Verification;
+	readonly bandwidthBytesPerMs: number | undefined;
+	readonly jsonFile: string | undefined;
+}
+
+const RUNTIMES: readonly RuntimeName[] = ["node", "deno"];
+const LINKS: readonly ("tcp" | "unix")[] = ["tcp", "unix"];
+const VERIFICATIONS: readonly Verification[] = ["transport", "full"];
+const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy"];
+const LATER_TECHNIQUES: readonly string[] = ["post-copy", "hybrid"];
+
+/** A wasm memory ends at 4 GiB, and the program needs some of it. */
+const MAX_MEMORY_MIB = 3584;
+const MAX_LOAD = 100_000;
+const MAX_REQUESTS = 10_000_000;
+/** Seconds that the client works on each side of the move by default. */
+const DEFAULT_HALF_S = 3;
+const DEFAULT_LOAD = 500;
+/** Requests by default where no rate says how long they take. */
+const DEFAULT_UNPACED_REQUESTS = 20_000;
+
+const OPTIONS = {
+	program: { type: "string", default: "sqlite" },
+	technique: { type: "string", default: "pre-copy" },
+	from: { type: "string", default: "node" },
+	to: { type: "string", default: "node" },
+	link: { type: "string", default: "tcp" },
+	memory: { type: "string", default: "64" },
+	load: { type: "string", default: String(DEFAULT_LOAD) },
+	requests: { type: "string" },
+	verification: { type: "string", default: "full" },
+	bandwidth: { type: "string" },
+	json: { type: "string" },
+} as const;
+
+/** @throws {UsageError}, {NotYetError} */
+export function parseDemoOptions(args: readonly string[]): DemoOptions {
+	const { values } = parseWords(args);
+	const load = wholeNumber("--load", values.load, 0, MAX_LOAD);
+	const usual = load === 0 ? DEFAULT_UNPACED_REQUESTS : Math.max(2, 2 * DEFAULT_HALF_S * load);
+	return {
+		program: workload(values.program),
+		technique: technique(values.technique),
+		from: oneOf("--from", values.from, RUNTIMES),
+		to: oneOf("--to", values.to, RUNTIMES),
+		link: oneOf("--link", values.link, LINKS),
+		memoryMiB: wholeNumber("--memory", values.memory, 0, MAX_MEMORY_MIB),
+		load,
+		requests: values.requests === undefined ? usual : wholeNumber("--requests", values.requests, 2, MAX_REQUESTS),
+		verification: oneOf("--verification", values.verification, VERIFICATIONS),
+		bandwidthBytesPerMs: values.bandwidth === undefined ? undefined : megabytes(values.bandwidth),
+		jsonFile: values.json,
+	};
+}
+
+function parseWords(args: readonly string[]): { readonly values: Words } {
+	try {
+		return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: false });
+	} catch (cause) {
+		const message = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
+		throw new UsageError(message.replace(/\. To specify .*$/, ""), { cause });
+	}
+}
+
+type Words = {
+	readonly [Name in keyof typeof OPTIONS as (typeof OPTIONS)[Name] extends { default: string } ? Name : never]: string;
+} & { readonly requests?: string; readonly bandwidth?: string; readonly json?: string };
+
+function workload(name: string): Workload {
+	const found = WORKLOADS.get(name);
+	if (found === undefined) throw unknownValue("--program", name, [...WORKLOADS.keys()]);
+	return found;
+}
+
+function technique(name: string): TechniqueName {
+	if (LATER_TECHNIQUES.includes(name))
+		throw new NotYetError(`not yet: this version moves guests by ${TECHNIQUES.join(" or ")}, not by ${name}`);
+	return oneOf("--technique", name, TECHNIQUES);
+}
+
+function oneOf<Value extends string>(option: string, given: string, allowed: readonly Value[]): Value {
+	const found = allowed.find((value) => value === given);
+	if (found === undefined) throw unknownValue(option, given, allowed);
+	return found;
+}
+
+function unknownValue(option: string, given: string, allowed: readonly string[]): UsageError {
+	return new UsageError(`${option} ${given}: unknown; use ${allowed.join(" or ")}`);
+}
+
+function wholeNumber(option: string, text: string, minimum: number, maximum: number): number {
+	const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+	if (!(value >= minimum && value <= maximum))
+		throw new UsageError(`${option} ${text}: must be a whole number from ${minimum} to ${maximum}`);
+	return value;
+}
+
+/** MB/s to bytes per ms. */
+function megabytes(text: string): number {
+	const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+	if (!(value > 0)) throw new UsageError(`--bandwidth ${text}: must be a number of MB/s above 0`);
+	return value * 1000;
+}

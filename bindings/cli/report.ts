@@ -1,0 +1,122 @@
+/** The demo's result as tables. */
+import Table from "cli-table3";
+import type { MoveMetrics } from "../migration/metrics.ts";
+import type { RoundFacts } from "../policies/convergence.ts";
+import type { DemoResult } from "./demo.ts";
+import { bytes, milliseconds, rate, whole } from "./figures.ts";
+import type { DemoOptions } from "./options.ts";
+
+/** Everything that the command prints at the end. */
+export function report(options: DemoOptions, result: DemoResult): string {
+	const parts = [
+		...(result.metrics === undefined ? [] : [moveTable(options, result.metrics, result.prepareMs)]),
+		...(result.metrics === undefined || result.metrics.rounds.length === 0 ? [] : [roundsTable(result.metrics.rounds)]),
+		clientTable(result.client),
+		...result.lastWords.map(({ message, errorText }) => lastWords(message, errorText)),
+		checkList(result),
+	];
+	return `\n${parts.join("\n\n")}\n`;
+}
+
+/** What a process said before it ended, in its own words. */
+export function lastWords(message: string, errorText: string): string {
+	const lines = errorText.trimEnd().split("\n").slice(-20);
+	const quoted =
+		errorText.trim() === "" ? ["  (it wrote nothing to standard error)"] : lines.map((text) => `  | ${text}`);
+	return [message, ...quoted].join("\n");
+}
+
+function table(head: readonly string[], rightFrom: number): Table.Table {
+	return new Table({
+		head: [...head],
+		style: { head: [], border: [] },
+		colAligns: head.map((_, column) => (column >= rightFrom ? "right" : "left")),
+	});
+}
+
+function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number): string {
+	const { downtimeParts: parts } = metrics;
+	const rows = table([metrics.technique, "", ""], 1);
+	rows.options.colAligns = ["left", "right", "left"];
+	const transferMs = metrics.preparationMs + parts.finalRoundMs;
+	rows.push(
+		["preparation", milliseconds(metrics.preparationMs), "live rounds, the guest runs"],
+		["downtime", milliseconds(metrics.downtimeMs), "from the pause until the target is known to run"],
+		["  final round", milliseconds(parts.finalRoundMs), "pages still owed at the pause"],
+		[
+			"  state",
+			milliseconds(parts.stateMs),
+			metrics.verification === "full" ? "registers, and all memory hashed again" : "registers",
+		],
+		["  verification", milliseconds(parts.verifyMs), "at the target"],
+		["  commit", milliseconds(parts.commitMs), "right to run given up, go, running"],
+		["resume", milliseconds(metrics.resumeMs), "until the source has let go"],
+		["total", milliseconds(metrics.totalMs), "preparation + downtime + resume"],
+		[
+			"set-up",
+			milliseconds(metrics.setupMs + prepareMs),
+			`beside the move: target and tracker, shadow ${milliseconds(prepareMs)}`,
+		],
+		["pages", whole(metrics.pagesTransferred), `of ${whole(metrics.pageCount)}; ${whole(metrics.zeroPages)} zero`],
+		[
+			"bytes on the wire",
+			bytes(metrics.bytesOnWire),
+			`${rate(transferMs > 0 ? metrics.bytesOnWire / transferMs : 0)} over ${options.link}`,
+		],
+		["network faults", whole(metrics.networkFaults), `${whole(metrics.minorFaults)} minor`],
+		[
+			"longest slice",
+			milliseconds(metrics.longestSliceMs),
+			`on the guest's thread; 95 % below ${milliseconds(metrics.sliceP95Ms)}`,
+		],
+		["wait for the pause", milliseconds(metrics.pauseWaitMs), "until a call boundary"],
+		["memory", bytes(metrics.memoryBytes), "that the move itself held, its shadow apart"],
+	);
+	return rows.toString();
+}
+
+function roundsTable(rounds: readonly RoundFacts[]): string {
+	const rows = table(["round", "to send", "sent", "skipped", "bytes", "time", "rate", "dirtied meanwhile"], 0);
+	for (const { index, toSendPages, sentPages, skippedPages, sentBytes, durationMs, dirtiedPages } of rounds)
+		rows.push([
+			index === rounds.length ? `${index} (paused)` : String(index),
+			...[whole(toSendPages), whole(sentPages), whole(skippedPages), bytes(sentBytes), milliseconds(durationMs)],
+			...[rate(durationMs > 0 ? sentBytes / durationMs : 0), index === rounds.length ? "" : whole(dirtiedPages)],
+		]);
+	return rows.toString();
+}
+
+function clientTable(client: DemoResult["client"]): string {
+	const rows = table(["client", "", ""], 1);
+	rows.options.colAligns = ["left", "right", "left"];
+	const outside = `${milliseconds(client.longestGapOutsideMs)} when nothing moved`;
+	rows.push(
+		["answers", whole(client.answers), "each number once"],
+		[
+			"longest gap between answers",
+			milliseconds(client.longestGapMs),
+			client.longestGapInMove ? `during the move; ${outside}` : outside,
+		],
+		["answers per second", whole(client.answersPerSecondBefore), "before the move"],
+		["", whole(client.answersPerSecondDuring), "during it"],
+		["", whole(client.answersPerSecondAfter), "after it"],
+		["sent again", whole(client.resent), "unanswered when the guest moved"],
+		[
+			"sent twice on purpose",
+			whole(client.repeated),
+			`${whole(client.repeatedEqual)} answered from the guest's memory, with the first answer`,
+		],
+	);
+	return rows.toString();
+}
+
+function checkList({ checks, verified, outcome }: DemoResult): string {
+	const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name.padEnd(12)} ${detail}`);
+	const sentence =
+		outcome === "moved"
+			? verified
+				? "moved and verified"
+				: "moved, but NOT verified"
+			: `not moved: the guest was ${outcome} at the source`;
+	return [...lines, "", sentence].join("\n");
+}

@@ -1,0 +1,121 @@
+/**
+ * pageferry for Deno: move running machines between processes. Everything public is in the list below; `index.ts` has the
+ * same list for Node, but for the platform.
+ * @module
+ */
+
+// Guests.
+export { MemoryGuest, MemoryGuestFactory, type MemoryGuestOptions } from "./guests/memory/memory-guest.ts";
+export { type EmscriptenOptions, emscriptenOptions, interceptInstantiation } from "./guests/wasm/emscripten.ts";
+export { CallError, ProgramError, type ProgramErrorCode } from "./guests/wasm/errors.ts";
+export { WasmGuestFactory, type WasmGuestFactoryOptions } from "./guests/wasm/factory.ts";
+export { type StartWasmGuestOptions, startWasmGuest, WasmGuest, type WasmGuestMemoryUse } from "./guests/wasm/guest.ts";
+export { WasmModuleError, type WasmModuleErrorCode } from "./guests/wasm/module/errors.ts";
+export {
+	defineProgram,
+	type ProgramDefinition,
+	type ProgramPolicy,
+	type RunningProgram,
+	type StartContext,
+} from "./guests/wasm/program.ts";
+// The handover and the right to run.
+export {
+	MoveLedger,
+	type SourceLedger,
+	type SourceWord,
+	type TargetLedger,
+	type TargetWord,
+} from "./handover/ledger.ts";
+export { ManualLease } from "./handover/manual-lease.ts";
+export { MemoryLease, type MemoryLeaseOptions } from "./handover/memory-lease.ts";
+export { MOVE_PHASES, MoveError, type MoveErrorCode, type MovePhase } from "./handover/move-error.ts";
+export { DEFAULT_DEADLINES, type Deadlines } from "./handover/phases.ts";
+// Links.
+export type { LinkOptions } from "./links/link-options.ts";
+export { openLink, openLinkPair } from "./links/open-link.ts";
+export type { LinkMemory, StreamLink, StreamLinkOptions } from "./links/stream-link.ts";
+// Moving a guest.
+export type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "./migration/metrics.ts";
+export type { MoveOptions, MoveResult, MoveServices } from "./migration/move.ts";
+export { type PreCopyOptions, preCopy } from "./migration/pre-copy.ts";
+export { decideMove, type Resolution, type ResolveServices, resolveMove } from "./migration/resolve.ts";
+export { stopAndCopy } from "./migration/stop-and-copy.ts";
+export {
+	type AnswerStatus,
+	type ReceiveOptions,
+	type ReceiveResult,
+	type ReceiveServices,
+	receiveGuest,
+} from "./migration/target.ts";
+export type { TargetState } from "./migration/target-states.ts";
+// What this runtime offers as ports.
+export { denoPlatform } from "./platform/deno/index.ts";
+// Policies: plain functions that a caller may replace by their own.
+export { type CompressionPolicy, compressOnSlowLinks } from "./policies/compression.ts";
+export {
+	type ConvergenceFacts,
+	type ConvergencePolicy,
+	downtimeConvergence,
+	expectedDowntimeMs,
+	firstOf,
+	type RoundFacts,
+	type StopReason,
+	type XenConvergenceOptions,
+	xenConvergence,
+} from "./policies/convergence.ts";
+export {
+	type AdaptiveRate,
+	type AdaptiveRateOptions,
+	adaptiveRate,
+	fixedRate,
+	type PacingPolicy,
+} from "./policies/pacing.ts";
+
+// Ports: what guests, links and platforms implement.
+export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte-stream.ts";
+export type { Clock } from "./ports/clock.ts";
+export {
+	type AppliedPages,
+	type DirtyCursor,
+	type DirtyLog,
+	type DirtyPages,
+	type EncodedBatch,
+	type EncodeOptions,
+	type Guest,
+	GuestError,
+	type GuestErrorCode,
+	type GuestFactory,
+	type GuestLayout,
+	type GuestPages,
+	type GuestState,
+	type Interruptions,
+	MAX_BATCH_PAGES,
+	type Obstacle,
+	PAGE_BYTES,
+	type PageBatch,
+	type PageBits,
+	type PauseOptions,
+	type PreparedTarget,
+	type ResourceFact,
+} from "./ports/guest.ts";
+export { type Lease, LeaseError, type LeaseGrant } from "./ports/lease.ts";
+export {
+	type IncomingFrame,
+	type Lane,
+	type Link,
+	LinkError,
+	type LinkErrorCode,
+	type LinkTraffic,
+	type OutgoingFrame,
+} from "./ports/link.ts";
+export type { ConnectOptions, Platform } from "./ports/platform.ts";
+export {
+	type ProcessCommand,
+	type ProcessEnd,
+	ProcessError,
+	type ProcessPort,
+	type RunningProcess,
+} from "./ports/process.ts";
+export type { Random } from "./ports/random.ts";
+export { type ByteRange, MAX_REFERENCE_BYTES, type Store, StoreError, type StoreErrorCode } from "./ports/store.ts";
+export type { WorkerPort, WorkerRole, WorkerScope, WorkerThread } from "./ports/worker.ts";
