@@ -52,7 +52,7 @@ export interface MoveOptions {
 	/** A cap in bytes per ms (117 MB/s = 117_000). The final round, when the guest is paused, is not held back. */
 	readonly bandwidthBytesPerMs?: number;
 	/** Limits the live part of the move: afterwards `cancel` it, or `switch-over` at the end of the round under way. */
-	readonly totalTime?: { readonly limitMs: number; readonly then: "cancel" | "switch-over" };
+	readonly totalTime?: { readonly limitMs: number; readonly onLimit: "cancel" | "switch-over" };
 	readonly deadlines?: Partial<Deadlines>;
 	readonly compression?: CompressionPolicy;
 	readonly onProgress?: (progress: MoveProgress) => void;
@@ -151,7 +151,7 @@ class MoveSession {
 				compression: options.compression ?? compressOnSlowLinks,
 				onWindow: (pending) => {
 					this.#pending = pending;
-					this.#report("live");
+					this.#report(this.#phases.current);
 				},
 				onRound: (round) => this.#noteRound(round),
 			},
@@ -228,14 +228,17 @@ class MoveSession {
 
 	async #live(work: (signal: AbortSignal, timeIsUp: () => boolean) => Promise<StopReason>): Promise<StopReason> {
 		const { totalTime } = this.#options;
-		const cancelAfterMs = totalTime?.then === "cancel" ? totalTime.limitMs : undefined;
+		const cancelAfterMs = totalTime?.onLimit === "cancel" ? totalTime.limitMs : undefined;
 		try {
 			return await this.#phases.run("live", cancelAfterMs, async (signal) => {
 				const openedMs = this.#services.clock.now();
 				await this.#iteration.open();
 				this.#watch.setupMs += this.#services.clock.now() - openedMs;
 				this.#watch.mark("live");
-				return work(signal, () => totalTime?.then === "switch-over" && this.#watch.since("live") >= totalTime.limitMs);
+				return work(
+					signal,
+					() => totalTime?.onLimit === "switch-over" && this.#watch.since("live") >= totalTime.limitMs,
+				);
 			});
 		} catch (error) {
 			if (
@@ -303,9 +306,12 @@ class MoveSession {
 			signal.throwIfAborted();
 			await lease?.lease.release(lease.grant);
 		});
-		await this.#phases.run("go", this.#deadlines.stallMs, () => {
+		await this.#phases.run("go", this.#deadlines.stallMs, async () => {
+			// A link that is known to be dead has carried no *go*: one turn lets such news arrive.
+			await this.#services.clock.sleep(0);
+			this.#conversation.failed.throwIfAborted();
 			this.#goSent = true;
-			return this.#conversation.send({ type: "go" });
+			await this.#conversation.send({ type: "go" });
 		});
 		await this.#phases.run("confirm", this.#deadlines.confirmMs, (signal) =>
 			this.#conversation.expect("running", signal),

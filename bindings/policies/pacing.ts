@@ -66,6 +66,11 @@ export class Pacer {
 		this.#paidUntilMs = clock.now();
 	}
 
+	/** Bytes per ms; `undefined` while there is no cap. */
+	get rate(): number | undefined {
+		return this.#bytesPerMs;
+	}
+
 	/** Sets the rate from now on; `undefined` lifts it. */
 	setRate(bytesPerMs: number | undefined): void {
 		this.#bytesPerMs = bytesPerMs;

@@ -29,6 +29,10 @@ import type { PageSink } from "./page-sink.ts";
 
 /** Pages encoded in one call: 1 MiB keeps one slice on the guest's thread well under 2 ms. */
 const ENCODE_PAGES = 256;
+/** Pause between rounds when there is nothing to send. */
+const IDLE_ROUND_MS = 1;
+/** Under a rate cap one batch is at most so many ms of it: finer batches keep the link evenly busy. */
+const PACED_BATCH_MS = 10;
 /** Encoded batches that may wait for the sink, and encodings asked for ahead of it. */
 const BATCHES_UNDER_WAY = 4;
 
@@ -129,8 +133,12 @@ export class Iteration {
 		this.#toSend.setRange(0, this.#pageCount);
 		for (;;) {
 			await this.#round(signal, false);
-			const reason = policy(this.facts(this.#toSend.count()));
+			const pendingPages = this.#toSend.count();
+			const reason = policy(this.facts(pendingPages));
 			if (reason !== undefined) return reason;
+			signal.throwIfAborted();
+			// A policy that wants more rounds of an idle guest must not turn this into a busy loop.
+			if (pendingPages === 0) await this.#clock.sleep(IDLE_ROUND_MS, signal);
 		}
 	}
 
@@ -216,8 +224,10 @@ export class Iteration {
 	}
 
 	async #sendPages(pageIndices: Uint32Array, pipeline: BatchPipeline): Promise<void> {
-		for (let from = 0; from < pageIndices.length; from += ENCODE_PAGES) {
-			const some = pageIndices.slice(from, from + ENCODE_PAGES);
+		const rate = this.#pacer.rate ?? Number.POSITIVE_INFINITY;
+		const step = Math.min(ENCODE_PAGES, Math.max(1, Math.floor((rate * PACED_BATCH_MS) / PAGE_BYTES)));
+		for (let from = 0; from < pageIndices.length; from += step) {
+			const some = pageIndices.slice(from, from + step);
 			const compress = this.#options.compression(this.#bandwidthBytesPerMs);
 			await pipeline.push(this.#guest.pages.encode(some, { compress }), (batch) => {
 				this.hashes.set(batch.pageIndices, batch.hashes);
