@@ -91,6 +91,8 @@ export class Shadow implements ShadowedMemory {
 			firstPage: index * SHARD_PAGES,
 			region: { offset: 0, byteLength: 0 },
 		};
+		// Whatever the encoder takes from the engine it takes now: the shadow grows at the end, without a gap.
+		shard.encoder.staging(STEP_PAGES);
 		this.#shards.push(shard);
 		return shard;
 	}
