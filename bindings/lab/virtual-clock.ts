@@ -31,19 +31,10 @@ export interface Scheduled {
 	cancel(): void;
 }
 
-/** Resolves after everything that is ready has run. */
-export interface TurnSource {
-	turn(): Promise<void>;
-	/** Called at the end of each run. */
-	close(): void;
-}
-
 /** How a {@link VirtualClock} starts. */
 export interface VirtualClockOptions {
 	/** Virtual time at the start, in ms. */
 	readonly startMs?: number;
-	/** Where turns come from: a message channel by default. */
-	readonly openTurns?: () => TurnSource;
 }
 
 interface Entry extends Scheduled {
@@ -59,7 +50,7 @@ interface Entry extends Scheduled {
  *
  * @example
  * ```ts
- * const clock = new VirtualClock();
+ * const clock = new VirtualClock(systemClock);
  * const elapsedMs = await clock.run(async () => {
  * 	await clock.sleep(3_600_000);
  * 	return clock.now();
@@ -67,15 +58,19 @@ interface Entry extends Scheduled {
  * ```
  */
 export class VirtualClock implements Clock {
-	readonly #openTurns: () => TurnSource;
+	readonly #real: Pick<Clock, "sleep">;
 	readonly #heap: Entry[] = [];
 	#nowMs: number;
 	#order = 0;
 	#running = false;
 
-	constructor(options: VirtualClockOptions = {}) {
+	/**
+	 * @param real - a real clock, whose `sleep(0)` must be a whole turn of the event loop: it is what drains all promises.
+	 *   (A message channel would not do: Deno delivers its messages while promises still wait.)
+	 */
+	constructor(real: Pick<Clock, "sleep">, options: VirtualClockOptions = {}) {
+		this.#real = real;
 		this.#nowMs = options.startMs ?? 0;
-		this.#openTurns = options.openTurns ?? openMessageTurns;
 	}
 
 	now(): number {
@@ -125,7 +120,6 @@ export class VirtualClock implements Clock {
 	async run<Value>(main: () => Promise<Value>): Promise<Value> {
 		if (this.#running) throw new TypeError("run: this clock is already running a program");
 		this.#running = true;
-		const turns = this.#openTurns();
 		try {
 			let settled = false;
 			const outcome = main().finally(() => {
@@ -133,13 +127,12 @@ export class VirtualClock implements Clock {
 			});
 			outcome.catch(() => undefined); // awaited below, or given up with a deadlock
 			for (let idleTurns = 0; ; ) {
-				await turns.turn();
+				await this.#real.sleep(0);
 				if (settled) return await outcome;
 				if (this.#step()) idleTurns = 0;
 				else if (++idleTurns > PATIENCE_TURNS) throw new DeadlockError(this.#nowMs);
 			}
 		} finally {
-			turns.close();
 			this.#running = false;
 		}
 	}
@@ -207,22 +200,4 @@ function comesBefore(a: Entry, b: Entry): boolean {
 
 function checkDuration(durationMs: number): void {
 	if (Number.isNaN(durationMs) || durationMs < 0) throw new RangeError("durationMs must be 0 or more");
-}
-
-/** Turns of the real event loop. The channel keeps the process alive while a run needs it, and no longer. */
-function openMessageTurns(): TurnSource {
-	const { port1, port2 } = new MessageChannel();
-	let onTurn: () => void = () => undefined;
-	port1.onmessage = () => onTurn();
-	return {
-		turn: () =>
-			new Promise((resolve) => {
-				onTurn = resolve;
-				port2.postMessage(undefined);
-			}),
-		close: () => {
-			port1.close();
-			port2.close();
-		},
-	};
 }
