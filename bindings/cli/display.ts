@@ -68,7 +68,7 @@ class BarDisplay implements Display {
 	}
 }
 
-/** For files and pipes: a line per phase and per round. */
+/** For files and pipes: a line per phase, per round and per tenth of the way. */
 class LineDisplay implements Display {
 	readonly #screen: Screen;
 	#last = "";
@@ -82,7 +82,7 @@ class LineDisplay implements Display {
 	}
 
 	progress(progress: MoveProgress): void {
-		const place = `${progress.phase} ${progress.round}`;
+		const place = `${progress.phase} ${progress.round} ${Math.floor(progress.fraction * 10)}`;
 		if (place === this.#last) return;
 		this.#last = place;
 		this.#screen.write(line("moving", `${Math.floor(progress.fraction * 100)} % ${describe(progress)}`));

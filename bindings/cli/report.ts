@@ -6,6 +6,9 @@ import type { DemoResult } from "./demo.ts";
 import { bytes, milliseconds, rate, whole } from "./figures.ts";
 import type { DemoOptions } from "./options.ts";
 
+/** No lines between rows. */
+const COMPACT = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
+
 /** Everything that the command prints at the end. */
 export function report(options: DemoOptions, result: DemoResult): string {
 	const parts = [
@@ -30,6 +33,7 @@ function table(head: readonly string[], rightFrom: number): Table.Table {
 	return new Table({
 		head: [...head],
 		style: { head: [], border: [] },
+		chars: COMPACT,
 		colAligns: head.map((_, column) => (column >= rightFrom ? "right" : "left")),
 	});
 }
