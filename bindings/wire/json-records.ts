@@ -89,19 +89,15 @@ export function decodeJson(type: JsonRecord["type"], payload: Uint8Array): JsonR
 }
 
 function readHello(fields: Fields): HelloRecord {
-	const start = {
-		type: "hello" as const,
-		protocol: readVersions(fields.object("protocol")),
-		moveId: readMoveId(fields),
-		windowBytes: readWindow(fields),
-	};
-	if (fields.oneOf("intent", ["move", "query"]) === "query") return { ...start, intent: "query" };
 	return {
-		...start,
-		intent: "move",
+		type: "hello",
+		protocol: readVersions(fields.object("protocol")),
+		intent: fields.oneOf("intent", ["move"]),
+		moveId: readMoveId(fields),
 		technique: fields.name("technique"),
 		verification: fields.oneOf("verification", ["transport", "full"]),
 		layout: readLayout(fields.object("layout")),
+		windowBytes: readWindow(fields),
 	};
 }
 

@@ -8,28 +8,17 @@ import type { VersionRange } from "./link-records.ts";
 /** `transport`: what was sent is what was installed. `full`: the paused source's whole memory is hashed again as well. */
 export type Verification = "transport" | "full";
 
-/** First record of a connection, from the side that opened it. */
-export type HelloRecord = MoveHello | QueryHello;
-
-/** Opens a move. */
-export interface MoveHello {
+/** Opens a move: the first record, from the side that has the guest. */
+export interface HelloRecord {
 	readonly type: "hello";
 	readonly protocol: VersionRange;
+	/** What the connection is for; later versions add other words. */
 	readonly intent: "move";
 	readonly moveId: string;
 	readonly technique: string;
 	readonly verification: Verification;
 	readonly layout: GuestLayout;
 	/** What this side's link takes before it gives credit: larger batches than that gain nothing. */
-	readonly windowBytes: number;
-}
-
-/** Asks what became of a move; a query record follows. */
-export interface QueryHello {
-	readonly type: "hello";
-	readonly protocol: VersionRange;
-	readonly intent: "query";
-	readonly moveId: string;
 	readonly windowBytes: number;
 }
 
@@ -133,7 +122,7 @@ export interface RunningRecord {
 /** This side gives up; before *go* the guest stays at the source. */
 export type AbortRecord = Failure<"abort">;
 
-/** What became of this move? */
+/** What became of this move? The first record of a connection of its own. */
 export interface QueryRecord {
 	readonly type: "query";
 	readonly moveId: string;

@@ -55,13 +55,6 @@ const records: fc.Arbitrary<Record> = fc.oneof(
 	fc.record({
 		type: fc.constant("hello" as const),
 		protocol: versions,
-		intent: fc.constant("query" as const),
-		moveId: name(64),
-		windowBytes,
-	}),
-	fc.record({
-		type: fc.constant("hello" as const),
-		protocol: versions,
 		intent: fc.constant("move" as const),
 		moveId: name(64),
 		technique: name(128),

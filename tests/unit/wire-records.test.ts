@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import type { GuestLayout } from "../../bindings/ports/guest.ts";
 import { MAX_CHUNK_BYTES, MAX_CONTROL_BYTES, MAX_FACTS, MAX_STATE_BYTES } from "../../bindings/wire/limits.ts";
 import { OPTIONAL_BIT, RECORD_TYPES, type RecordName } from "../../bindings/wire/record-types.ts";
-import { decodeRecord, encodeRecord, type MoveHello, type Record } from "../../bindings/wire/records.ts";
+import { decodeRecord, encodeRecord, type HelloRecord, type Record } from "../../bindings/wire/records.ts";
 import { WireError, type WireErrorCode } from "../../bindings/wire/wire-error.ts";
 
 const test = suite("wire records");
@@ -17,7 +17,7 @@ const LAYOUT: GuestLayout = {
 	resources: [{ name: "program", hash: HASH, byteLength: 12 }],
 	facts: { "program.version": "3.1 — β", features: "simd,bulk" },
 };
-const HELLO: MoveHello = {
+const HELLO: HelloRecord = {
 	type: "hello",
 	protocol: { min: 1, max: 2 },
 	intent: "move",
@@ -78,14 +78,6 @@ test("every record comes back as it was sent", () => {
 		assert.is(frame.type, RECORD_TYPES[record.type]);
 		assert.equal(decode(frame.type, new Uint8Array(frame.payload)), record, record.type);
 	}
-	const query = {
-		type: "hello",
-		protocol: { min: 1, max: 1 },
-		intent: "query",
-		moveId: "m",
-		windowBytes: 65536,
-	} as const;
-	assert.equal(decode(RECORD_TYPES.hello, new Uint8Array(encodeRecord(query).payload)), query);
 	const reject = { type: "reject", code: "corrupt", message: "the state differs" } as const;
 	assert.equal(decode(RECORD_TYPES.reject, new Uint8Array(encodeRecord(reject).payload)), reject);
 });
@@ -137,6 +129,7 @@ test("a hello's layout is checked to the last field", () => {
 	const withLayout = (layout: object) => ({ ...HELLO, layout: { ...LAYOUT, ...layout } });
 	refuses("hello", { ...HELLO, layout: [] }, "wrong-type", "layout");
 	refuses("hello", { ...HELLO, protocol: { min: 2, max: 1 } }, "out-of-range", "protocol.max");
+	refuses("hello", { ...HELLO, intent: "conquer" }, "out-of-range", "intent");
 	refuses("hello", { ...HELLO, verification: "none" }, "out-of-range", "verification");
 	refuses("hello", withLayout({ pageBytes: 5000 }), "out-of-range", "layout.pageBytes");
 	refuses("hello", withLayout({ maximumPageCount: 15 }), "out-of-range", "layout.maximumPageCount");
@@ -163,7 +156,7 @@ test("nothing in a payload reaches a prototype", () => {
 	refuses("layout", '{"__proto__":{"pageCount":1}}', "missing", "pageCount");
 	refuses("layout", '{"constructor":{"pageCount":1}}', "missing", "pageCount");
 	const named = JSON.stringify(HELLO).replace('"features"', '"constructor"');
-	const record = decode(RECORD_TYPES.hello, json(named)) as MoveHello;
+	const record = decode(RECORD_TYPES.hello, json(named)) as HelloRecord;
 	assert.is(Object.getPrototypeOf(record.layout.facts), Object.prototype);
 	assert.is(record.layout.facts.constructor, "simd,bulk");
 });
