@@ -1,22 +1,31 @@
 /** Listening on Deno. */
 import type { ByteStream, ByteStreamListener, StreamAddress } from "../../ports/byte-stream.ts";
+import { LinkError } from "../../ports/link.ts";
 import { checkAddress } from "../addresses.ts";
 import { listenRefused, streamLost } from "../stream-errors.ts";
-import { removeDeadSocket, type SocketFiles } from "../unix-socket-file.ts";
+import { ownSocketPath, publishSocket, type SocketFiles } from "../unix-socket-file.ts";
 import { DenoByteStream } from "./byte-stream.ts";
 
 /** Its owner may connect, nobody else: whoever connects can read a guest's memory. */
 const SOCKET_FILE_MODE = 0o600;
 
+/** What is the same in Deno's TCP and unix listeners. */
+interface ConnSource {
+	accept(): Promise<Deno.Conn>;
+	close(): void;
+}
+
 class DenoListener implements ByteStreamListener {
 	readonly address: StreamAddress;
-	readonly #listener: { accept(): Promise<Deno.Conn>; close(): void };
+	readonly #listener: ConnSource;
 	/** Deno takes one accept at a time. */
 	#lastAccept: Promise<unknown> = Promise.resolve();
+	readonly #removeFile: () => void;
 	#isClosed = false;
 
-	constructor(listener: { accept(): Promise<Deno.Conn>; close(): void }, address: StreamAddress) {
+	constructor(listener: ConnSource, address: StreamAddress, removeFile: () => void) {
 		this.address = address;
+		this.#removeFile = removeFile;
 		this.#listener = listener;
 	}
 
@@ -29,8 +38,8 @@ class DenoListener implements ByteStreamListener {
 	close(): Promise<void> {
 		if (this.#isClosed) return Promise.resolve();
 		this.#isClosed = true;
+		this.#removeFile();
 		this.#listener.close();
-		if (this.address.transport === "unix") removeIfThere(this.address.path);
 		return Promise.resolve();
 	}
 
@@ -49,46 +58,53 @@ class DenoListener implements ByteStreamListener {
 export async function listen(address: StreamAddress): Promise<ByteStreamListener> {
 	const checked = checkAddress(address, "listen");
 	try {
-		return bind(checked);
+		return checked.transport === "tcp" ? listenTcp(checked.host, checked.port) : await listenUnix(checked.path);
 	} catch (error) {
-		if (checked.transport === "tcp" || !(error instanceof Deno.errors.AddrInUse)) throw listenRefused(address, error);
-	}
-	await removeDeadSocket(socketFiles, checked.path);
-	try {
-		return bind(checked);
-	} catch (error) {
-		throw listenRefused(address, error);
+		throw error instanceof LinkError ? error : listenRefused(address, error);
 	}
 }
 
-function bind(address: StreamAddress): ByteStreamListener {
-	if (address.transport === "unix") {
-		const listener = Deno.listen({ transport: "unix", path: address.path });
-		Deno.chmodSync(address.path, SOCKET_FILE_MODE);
-		return new DenoListener(listener, address);
-	}
-	const listener = Deno.listen({ transport: "tcp", hostname: address.host, port: address.port });
+function listenTcp(host: string, port: number): ByteStreamListener {
+	const listener = Deno.listen({ transport: "tcp", hostname: host, port });
 	const accept = async () => {
 		const conn = await listener.accept();
 		conn.setNoDelay(true);
 		return conn;
 	};
-	const close = () => listener.close();
-	return new DenoListener({ accept, close }, { transport: "tcp", host: address.host, port: listener.addr.port });
+	const address: StreamAddress = { transport: "tcp", host, port: listener.addr.port };
+	return new DenoListener({ accept, close: () => listener.close() }, address, () => {});
 }
 
-function removeIfThere(path: string): void {
+async function listenUnix(path: string): Promise<ByteStreamListener> {
+	const own = ownSocketPath(path);
+	const listener = Deno.listen({ transport: "unix", path: own });
 	try {
-		Deno.removeSync(path);
+		await Deno.chmod(own, SOCKET_FILE_MODE);
+		const { ino } = await Deno.lstat(own);
+		await publishSocket(socketFiles, own, path);
+		return new DenoListener(listener, { transport: "unix", path }, () => removeSocket(path, ino));
+	} catch (error) {
+		listener.close();
+		throw error;
+	}
+}
+
+/** While we listen nobody takes the path over, so that between the look and the removal it stays ours. */
+function removeSocket(path: string, inode: number | null): void {
+	try {
+		if (Deno.lstatSync(path).ino === inode) Deno.removeSync(path);
 	} catch (error) {
 		if (!(error instanceof Deno.errors.NotFound)) throw error;
 	}
 }
 
 const socketFiles: SocketFiles = {
-	isSocket: async (path) => (await Deno.lstat(path)).isSocket === true,
+	inspect: async (path) => {
+		const file = await Deno.lstat(path);
+		return { inode: file.ino ?? 0, isSocket: file.isSocket === true };
+	},
 	knock: async (path) => (await Deno.connect({ transport: "unix", path })).close(),
-	rename: Deno.rename,
-	link: Deno.link,
+	link: (from, to) => Deno.link(from, to),
+	rename: (from, to) => Deno.rename(from, to),
 	remove: (path) => Deno.remove(path),
 };

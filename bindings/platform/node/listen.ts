@@ -1,12 +1,12 @@
 /** Listening on Node. */
-import { chmodSync } from "node:fs";
-import { link, lstat, rename, rm } from "node:fs/promises";
-import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { lstatSync, unlinkSync } from "node:fs";
+import { chmod, link, lstat, rename, unlink } from "node:fs/promises";
+import { createConnection, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { ByteStream, ByteStreamListener, StreamAddress } from "../../ports/byte-stream.ts";
-import type { LinkError } from "../../ports/link.ts";
+import { LinkError } from "../../ports/link.ts";
 import { checkAddress } from "../addresses.ts";
-import { listenRefused, streamLost, systemCodeOf } from "../stream-errors.ts";
-import { removeDeadSocket, type SocketFiles } from "../unix-socket-file.ts";
+import { listenRefused, streamLost } from "../stream-errors.ts";
+import { ownSocketPath, publishSocket, type SocketFiles } from "../unix-socket-file.ts";
 import { NodeByteStream } from "./byte-stream.ts";
 
 /** Streams that wait to be accepted; further ones are dropped. Each costs a file descriptor, and loopback peers can retry. */
@@ -25,10 +25,12 @@ class NodeListener implements ByteStreamListener {
 	readonly #server: Server;
 	readonly #waiting: NodeByteStream[] = [];
 	readonly #acceptors: Acceptor[] = [];
+	readonly #removeFile: () => void;
 	#isClosed = false;
 
-	constructor(server: Server, address: StreamAddress) {
+	constructor(server: Server, address: StreamAddress, removeFile: () => void) {
 		this.address = address;
+		this.#removeFile = removeFile;
 		this.#server = server;
 		server.on("connection", (socket: Socket) => this.#take(socket));
 		// No file descriptor left, say: the connection is lost, the listener lives on.
@@ -46,7 +48,8 @@ class NodeListener implements ByteStreamListener {
 		this.#isClosed = true;
 		for (const acceptor of this.#acceptors.splice(0)) acceptor.resolve(undefined);
 		for (const stream of this.#waiting.splice(0)) stream.abort("the listener was closed");
-		// Frees the port and removes the socket's file before it returns; its callback would wait for accepted streams.
+		this.#removeFile();
+		// Frees the port before it returns; its callback would wait for accepted streams.
 		this.#server.close();
 		return Promise.resolve();
 	}
@@ -67,42 +70,55 @@ class NodeListener implements ByteStreamListener {
 export async function listen(address: StreamAddress): Promise<ByteStreamListener> {
 	const checked = checkAddress(address, "listen");
 	try {
-		return await bind(checked);
+		return checked.transport === "tcp" ? await listenTcp(checked.host, checked.port) : await listenUnix(checked.path);
 	} catch (error) {
-		if (checked.transport === "tcp" || systemCodeOf(error) !== "EADDRINUSE") throw listenRefused(address, error);
+		throw error instanceof LinkError ? error : listenRefused(address, error);
 	}
-	await removeDeadSocket(socketFiles, checked.path);
-	return bind(checked).catch((error) => {
-		throw listenRefused(address, error);
-	});
 }
 
-function bind(address: StreamAddress): Promise<ByteStreamListener> {
-	return new Promise((resolve, reject) => {
-		const server = createServer({ allowHalfOpen: true, noDelay: address.transport === "tcp" });
-		server.once("error", reject);
-		server.once("listening", () => {
-			server.off("error", reject);
-			resolve(new NodeListener(server, settled(server, address)));
-		});
-		if (address.transport === "tcp") server.listen({ host: address.host, port: address.port });
-		else server.listen({ path: address.path });
-	});
-}
-
-/** The address with the port that the system chose; a socket's file gets its permissions. */
-function settled(server: Server, address: StreamAddress): StreamAddress {
-	if (address.transport === "unix") {
-		chmodSync(address.path, SOCKET_FILE_MODE);
-		return address;
-	}
+async function listenTcp(host: string, port: number): Promise<ByteStreamListener> {
+	const server = createServer({ allowHalfOpen: true, noDelay: true });
+	await bind(server, { host, port });
 	const bound = server.address();
-	const port = typeof bound === "object" && bound !== null ? bound.port : address.port;
-	return { transport: "tcp", host: address.host, port };
+	const realPort = typeof bound === "object" && bound !== null ? bound.port : port;
+	return new NodeListener(server, { transport: "tcp", host, port: realPort }, () => {});
+}
+
+async function listenUnix(path: string): Promise<ByteStreamListener> {
+	const own = ownSocketPath(path);
+	const server = createServer({ allowHalfOpen: true });
+	await bind(server, { path: own });
+	try {
+		await chmod(own, SOCKET_FILE_MODE);
+		const { ino } = await lstat(own);
+		await publishSocket(socketFiles, own, path);
+		return new NodeListener(server, { transport: "unix", path }, () => removeSocket(path, ino));
+	} catch (error) {
+		server.close();
+		throw error;
+	}
+}
+
+function bind(server: Server, options: ListenOptions): Promise<void> {
+	return new Promise((resolve, reject) => {
+		server.once("error", reject);
+		server.listen(options, () => {
+			server.off("error", reject);
+			resolve();
+		});
+	});
+}
+
+/** While we listen nobody takes the path over, so that between the look and the removal it stays ours. */
+function removeSocket(path: string, inode: number): void {
+	if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) unlinkSync(path);
 }
 
 const socketFiles: SocketFiles = {
-	isSocket: async (path) => (await lstat(path)).isSocket(),
+	inspect: async (path) => {
+		const file = await lstat(path);
+		return { inode: file.ino, isSocket: file.isSocket() };
+	},
 	knock: (path) =>
 		new Promise((resolve, reject) => {
 			const socket = createConnection({ path });
@@ -112,7 +128,7 @@ const socketFiles: SocketFiles = {
 				resolve();
 			});
 		}),
-	rename,
 	link,
-	remove: (path) => rm(path),
+	rename,
+	remove: unlink,
 };

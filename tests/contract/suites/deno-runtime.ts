@@ -16,11 +16,12 @@ export const denoRuntime: TestRuntime = {
 	},
 	programUrl,
 	workerOf: (name) => denoWorkers({ "wasm-guest": programUrl(name) }).start("wasm-guest"),
-	isRunning: (pid) =>
+	processState: (pid) =>
 		Deno.readTextFile(`/proc/${pid}/stat`).then(
-			(stat) => !/\) [ZX] /.test(stat),
-			() => false,
+			(stat) => /\) ([A-Z]) /i.exec(stat)?.[1],
+			() => undefined,
 		),
+	inode: async (path) => (await Deno.lstat(path)).ino ?? 0,
 	exists: (path) =>
 		Deno.lstat(path).then(
 			() => true,

@@ -205,14 +205,14 @@ export function listenerContract(test: ReturnType<typeof suite>, runtime: TestRu
 
 	inFolder("the socket file of a killed listener is replaced, also by several at once", async (folder) => {
 		const address = unix(`${folder}/socket`);
-		for (let round = 0; round < 3; round++) {
+		for (let round = 0; round < 5; round++) {
 			const holder = await platform.processes.start(runtime.program("listen-until-killed", `${folder}/socket`));
 			for await (const line of holder.lines) if (line === "listening") break;
 			await failsWith(LinkError, "refused", platform.listen(address));
 			holder.kill("SIGKILL");
 			await holder.ended;
 			assert.ok(await runtime.exists(`${folder}/socket`), "the file outlives its listener");
-			const attempts = await Promise.allSettled([1, 2, 3].map(() => platform.listen(address)));
+			const attempts = await Promise.allSettled([1, 2, 3, 4, 5].map(() => platform.listen(address)));
 			const listeners = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
 			assert.is(
 				listeners.length,
@@ -224,6 +224,29 @@ export function listenerContract(test: ReturnType<typeof suite>, runtime: TestRu
 			await listeners[0]?.close();
 			assert.equal(await runtime.names(folder), []);
 		}
+	});
+
+	inFolder("a listener that died while taking over a dead one is taken over itself", async (folder) => {
+		// The file of a dead listener, and beside it the dead claim on it: what a kill between the two steps leaves.
+		const dead = async (path: string) => {
+			const holder = await platform.processes.start(runtime.program("listen-until-killed", path));
+			for await (const line of holder.lines) if (line === "listening") break;
+			holder.kill("SIGKILL");
+			await holder.ended;
+		};
+		await dead(`${folder}/socket`);
+		await dead(`${folder}/.${(await runtime.inode(`${folder}/socket`)).toString(36)}`);
+		const listener = await platform.listen(unix(`${folder}/socket`));
+		assert.equal(await runtime.names(folder), ["socket"]);
+		await listener.close();
+	});
+
+	inFolder("a path that somebody else has replaced is not removed at close", async (folder) => {
+		const listener = await platform.listen(unix(`${folder}/socket`));
+		await runtime.removeFolder(`${folder}/socket`);
+		await runtime.writeFile(`${folder}/socket`, new Uint8Array([1]));
+		await listener.close();
+		assert.equal(await runtime.names(folder), ["socket"]);
 	});
 
 	inFolder("a file that is no socket is not touched", async (folder) => {
@@ -246,6 +269,7 @@ export function listenerContract(test: ReturnType<typeof suite>, runtime: TestRu
 			await failsWith(LinkError, "refused", platform.connect(unix(path)));
 		}
 		await failsWith(LinkError, "refused", platform.listen(unix(`${folder}/no/such/folder`)));
+		await failsWith(LinkError, "refused", platform.listen(unix(`${folder}/${"y".repeat(101 - folder.length)}/s`)));
 		assert.equal(await runtime.names(folder), []);
 	});
 

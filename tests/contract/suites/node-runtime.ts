@@ -25,11 +25,12 @@ export const nodeRuntime: TestRuntime = {
 	}),
 	programUrl,
 	workerOf: (name) => nodeWorkers({ "wasm-guest": programUrl(name) }).start("wasm-guest"),
-	isRunning: (pid) =>
+	processState: (pid) =>
 		readFile(`/proc/${pid}/stat`, "utf8").then(
-			(stat) => !/\) [ZX] /.test(stat),
-			() => false,
+			(stat) => /\) ([A-Z]) /i.exec(stat)?.[1],
+			() => undefined,
 		),
+	inode: async (path) => (await lstat(path)).ino,
 	exists: (path) =>
 		lstat(path).then(
 			() => true,

@@ -14,6 +14,12 @@ async function linesOf(process: RunningProcess): Promise<string[]> {
 /** Adds the contract's tests to `test`. */
 export function processContract(test: ReturnType<typeof suite>, runtime: TestRuntime): void {
 	const { clock, processes } = runtime.platform;
+	const until = async (isSo: () => Promise<boolean>) => {
+		for (let turn = 0; !(await isSo()); turn++) {
+			assert.ok(turn < 100_000, "it never came true");
+			await clock.sleep(0);
+		}
+	};
 	const speaker = (...args: string[]) => processes.start(runtime.program("speaker", ...args));
 
 	test("standard output comes line by line, whatever the line ends and pieces", async () => {
@@ -70,6 +76,8 @@ export function processContract(test: ReturnType<typeof suite>, runtime: TestRun
 		const lines = process.lines[Symbol.asyncIterator]();
 		assert.is((await lines.next()).value, "waiting");
 		process.kill("SIGSTOP");
+		// All its threads must have stopped before the next signal comes.
+		await until(async () => (await runtime.processState(process.pid)) === "T");
 		process.kill("SIGTERM");
 		let hasEnded = false;
 		void process.ended.then(() => {
@@ -113,10 +121,7 @@ export function processContract(test: ReturnType<typeof suite>, runtime: TestRun
 			const child = Number(/^child (\d+)$/.exec(lines[0] ?? "")?.[1]);
 			assert.ok(child > 0, parent.errorText());
 			await parent.ended;
-			// A killed orphan belongs to init, which may take a moment to collect it: its state is asked, not its number.
-			for (let turn = 0; await runtime.isRunning(child); turn++) {
-				assert.ok(turn < 100_000, "the child lives on");
-				await clock.sleep(0);
-			}
+			// A killed orphan belongs to init, which may take a moment to collect it.
+			await until(async () => [undefined, "Z", "X"].includes(await runtime.processState(child)));
 		});
 }

@@ -16,8 +16,9 @@ export interface TestRuntime {
 	programUrl(name: string): URL;
 	/** Starts a worker from `tests/programs/NAME.ts`. */
 	workerOf(name: string): WorkerThread;
-	/** Whether this process exists and is no zombie. */
-	isRunning(pid: number): Promise<boolean>;
+	/** The system's letter for a process's state (`T` stopped, `Z` zombie), `undefined` without such a process. Linux only. */
+	processState(pid: number): Promise<string | undefined>;
+	inode(path: string): Promise<number>;
 	/** Whether a file exists, whatever it is. */
 	exists(path: string): Promise<boolean>;
 	writeFile(path: string, bytes: Uint8Array): Promise<void>;
