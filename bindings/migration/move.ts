@@ -13,7 +13,7 @@ import { MoveLedger, type SourceLedger } from "../handover/ledger.ts";
 import { MoveError, type MovePhase } from "../handover/move-error.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases, toMoveError, withDeadline } from "../handover/phases.ts";
 import { type CompressionPolicy, compressOnSlowLinks } from "../policies/compression.ts";
-import { expectedDowntimeMs, type RoundFacts, type StopReason } from "../policies/convergence.ts";
+import { type ConvergenceFacts, expectedDowntimeMs, type RoundFacts, type StopReason } from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
 import { ProgressEstimator } from "../policies/progress.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -199,6 +199,7 @@ class MoveSession {
 			for (const hash of welcome.missing) await this.#sendResource(layout, hash);
 			return (await this.#conversation.expect("prepared", signal)).setupMs;
 		});
+		this.#pending = guest.pages.pageCount;
 		this.#watch.mark("prepared");
 	}
 
@@ -395,10 +396,10 @@ class MoveSession {
 	#report(phase: MovePhase | "done"): void {
 		const { onProgress } = this.#options;
 		if (onProgress === undefined) return;
-		const facts = this.#iteration.facts(this.#pending);
+		const elapsedMs = this.#watch.since("live");
+		const facts = this.#factsSoFar(elapsedMs);
 		const last = facts.rounds[facts.rounds.length - 1];
 		const dirtyPagesPerMs = last === undefined || last.durationMs <= 0 ? 0 : last.dirtiedPages / last.durationMs;
-		const elapsedMs = this.#watch.since("live");
 		const { fraction, etaMs } =
 			phase === "done"
 				? this.#progress.finish()
@@ -414,6 +415,13 @@ class MoveSession {
 			bandwidthBytesPerMs: facts.bandwidthBytesPerMs,
 			expectedDowntimeMs: expectedDowntimeMs(facts),
 		});
+	}
+
+	/** Before the first round has ended no round's rate is known: what went out since the start will do for progress. */
+	#factsSoFar(elapsedMs: number): ConvergenceFacts {
+		const facts = this.#iteration.facts(this.#pending);
+		if (facts.bandwidthBytesPerMs > 0 || elapsedMs <= 0) return facts;
+		return { ...facts, bandwidthBytesPerMs: (this.#iteration.sentPages * facts.bytesPerPage) / elapsedMs };
 	}
 }
 
