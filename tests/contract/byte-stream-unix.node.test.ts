@@ -1,8 +1,8 @@
 import { suite } from "uvu";
 import { byteStreamContract } from "./suites/byte-stream.ts";
 import { nodeRuntime } from "./suites/node-runtime.ts";
-import { unixPair } from "./suites/stream-pairs.ts";
+import { withUnixPair } from "./suites/stream-pairs.ts";
 
 const test = suite("byte stream over a unix-domain socket");
-byteStreamContract(test, () => unixPair(nodeRuntime));
+byteStreamContract(test, withUnixPair(nodeRuntime));
 test.run();
