@@ -19,8 +19,8 @@ const LAST_LITERALS: usize = 5;
 const LAST_MATCH_START: usize = 16;
 /** A nibble that says: more length bytes follow. */
 const CONTINUED: u32 = 15;
-/** token 1, offset 2, first length bytes 1 + 1, and 16 that copying over may touch. */
-const SEQUENCE_ROOM: u32 = 24;
+/** Of its capacity the encoder leaves so much free: token 1, offset 2, first lengths 1 + 1, and 16 that copying over may touch. */
+export const LZ4_ROOM: u32 = 24;
 /** Misses before the search steps one byte further each time: log2. liblz4 has the same. */
 const SKIP_SHIFT: u32 = 6;
 
@@ -126,7 +126,7 @@ function pair(at: usize, match: usize): u64 {
  * @param length at most 65 536
  * @param table region of 2 << tableBits bytes
  * @param acceleration 1 searches like liblz4; n starts with steps of n and spends that much less on what does not compress
- * @returns the encoded length; 0 when the block does not fit the capacity, of which 16 bytes stay unused
+ * @returns the encoded length; 0 when the block does not fit into the capacity less LZ4_ROOM
  */
 export function lz4Encode(
   source: usize,
@@ -137,9 +137,8 @@ export function lz4Encode(
   tableBits: u32,
   acceleration: u32,
 ): u32 {
-  // Room that every sequence must leave: its token, its offset, two first length bytes, and 16 for copying over.
-  if (capacity <= SEQUENCE_ROOM) return 0;
-  const limit = target + capacity - SEQUENCE_ROOM;
+  if (capacity <= LZ4_ROOM) return 0;
+  const limit = target + capacity - LZ4_ROOM;
   const end = source + length;
   const misses = acceleration << SKIP_SHIFT;
   let anchor = source;
@@ -188,7 +187,8 @@ export function lz4Encode(
   }
 
   const literals = <u32>(end - anchor);
-  if (out + literals + literals / 255 > limit) return 0;
+  const lengthBytes = literals < CONTINUED ? 0 : (literals - CONTINUED) / 255 + 1;
+  if (out + 1 + lengthBytes + literals > limit) return 0;
   store<u8>(out++, min(literals, CONTINUED) << 4);
   if (literals >= CONTINUED) out = putLength(out, literals - CONTINUED);
   memory.copy(out, anchor, literals);

@@ -1,11 +1,20 @@
-// Encodes batches; the format is drawn in batch.ts, the kernel is assembly/batch.ts.
+// Encodes batches; the format is drawn in batch.ts, the kernel is assembly/batch-encode.ts.
 import { BATCH_LIMIT_PAGES, type BatchOptions, batchLimitBytes } from "./batch-layout.ts";
+import { CompressionPolicy } from "./compression-choice.ts";
 import { checkInteger, type Engine, type Region } from "./engine.ts";
-import { CELL_OFFSET, PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
+import { PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
 import { LZ4_TABLE_BYTES } from "./lz4.ts";
 
-/** Wide stores of the encoder touch up to this many bytes behind the batch. */
-const OUTPUT_SLACK_BYTES = 64;
+/** Trials and wide stores of the encoder touch up to this many bytes behind the batch. */
+const OUTPUT_SLACK_BYTES = 8192;
+/** Experience of 1024 regions, 2 bytes each (assembly/batch-encode.ts). */
+const REGIONS_BYTES = 2048;
+/** A slot of the versions sent: its entry and its page (assembly/sent-pages.ts). */
+const SENT_SLOT_BYTES = 32 + PAGE_BYTES;
+/** Versions sent at most: 2^18 pages are 1 GiB, beyond that a shadow is the better base. */
+const SENT_LIMIT_PAGES = 2 ** 18;
+/** Pages of a batch that a sample compresses, about. */
+const SAMPLE_PAGES = 16;
 
 /** Where the encoder finds its pages. */
 export type PageSource =
@@ -16,13 +25,36 @@ export type PageSource =
 	/** Pages that the caller has put into {@link BatchEncoder.staging}, in the order of the list. */
 	| { readonly kind: "staged" };
 
+/** Options of {@link BatchEncoder}. */
+export interface BatchEncoderOptions extends BatchOptions {
+	/**
+	 * Pages of which the version sent last is kept, to send deltas against it: 0 (the default) for none, else rounded up to
+	 * a power of two. 4128 bytes each.
+	 */
+	readonly sentPages?: number;
+	/** The time in ms (`clock.now`), to measure what compression costs. Without it, 4 µs a page are assumed. */
+	readonly now?: () => number;
+}
+
 /** What to encode. */
 export interface BatchRequest {
 	/** Page indices, strictly ascending, at most the encoder's `maxPages`. */
 	readonly pageIndices: Uint32Array;
 	readonly source: PageSource;
-	/** Try LZ4 on pages that are not zero. Default true. */
+	/** Whether LZ4 may be used. Default true. */
 	readonly compress?: boolean;
+	/**
+	 * What the link carries. With it, LZ4 is used only while it saves more than it costs, and the delta format follows;
+	 * without it the link is taken for a slow one.
+	 */
+	readonly linkBytesPerMs?: number;
+	/**
+	 * With `sentPages`: the number of the round or epoch. Pages that were not sent for two of them make room for others.
+	 * Default 0.
+	 */
+	readonly generation?: number;
+	/** With `sentPages`: hold what is sent, for later deltas. Default true; a last round has no use for it. */
+	readonly remember?: boolean;
 	/**
 	 * Where the bytes go: an array of at least {@link batchLimitBytes}(pages), `"fresh"` (the default) for a new array, or
 	 * `"view"` for a view of the engine's memory without a copy, valid until the next call of this encoder or the next
@@ -41,15 +73,58 @@ export interface EncodedBatch {
 	readonly zeroPages: number;
 	readonly rawPages: number;
 	readonly lz4Pages: number;
+	/** Pages that are what the receiver has: only with `sentPages`. */
+	readonly unchangedPages: number;
+	/** Pages sent as deltas: only with `sentPages`. */
+	readonly deltaPages: number;
 }
 
 /** `BAD_ORDER` of assembly/batch.ts. */
 const BAD_ORDER = 6;
-const SOURCE_STAGED = 1;
-const COMPRESS = 2;
+
+/** Bits of the request's options. */
+const Option = { staged: 1, compress: 2, wordMask: 4, remember: 8 } as const;
+
+/** Words of the request: `class Request` of assembly/batch-encode.ts. */
+const Word = {
+	secret: 0,
+	indices: 1,
+	pages: 2,
+	base: 3,
+	firstPage: 4,
+	pageCount: 5,
+	options: 6,
+	output: 7,
+	table: 8,
+	regions: 9,
+	spareLimit: 10,
+	sent: 11,
+	slots: 12,
+	generation: 13,
+	byteLength: 14,
+	zeroPages: 15,
+	rawPages: 16,
+	lz4Pages: 17,
+	unchangedPages: 18,
+	deltaPages: 19,
+	tried: 20,
+	saved: 21,
+	checksum: 22,
+	count: 24,
+} as const;
+
+interface Located {
+	readonly base: number;
+	readonly firstPage: number;
+	readonly pageCount: number;
+	readonly staged: boolean;
+}
 
 /**
  * Turns lists of pages into batches.
+ *
+ * With `sentPages` it remembers what it has sent, so its batches have to be installed in order and without gaps; what did
+ * not reach the receiver is to be told by {@link forgetSent}.
  *
  * @example
  * ```ts
@@ -65,20 +140,32 @@ const COMPRESS = 2;
 export class BatchEncoder {
 	readonly #engine: Engine;
 	readonly #maxPages: number;
+	readonly #now: (() => number) | undefined;
+	readonly #policy = new CompressionPolicy();
+	readonly #request: Region;
 	readonly #indices: Region;
 	readonly #table: Region;
+	readonly #regions: Region;
 	readonly #output: Region;
+	readonly #sent: Region | undefined;
+	readonly #slots: number;
 	#staging: Region | undefined;
 
-	/** @throws RangeError for `maxPages` out of range */
-	constructor(engine: Engine, options: BatchOptions = {}) {
-		const { maxPages = BATCH_LIMIT_PAGES } = options;
+	/** @throws RangeError for `maxPages` or `sentPages` out of range */
+	constructor(engine: Engine, options: BatchEncoderOptions = {}) {
+		const { maxPages = BATCH_LIMIT_PAGES, sentPages = 0, now } = options;
 		checkInteger("maxPages", maxPages, 1, BATCH_LIMIT_PAGES);
+		checkInteger("sentPages", sentPages, 0, SENT_LIMIT_PAGES);
 		this.#engine = engine;
 		this.#maxPages = maxPages;
+		this.#now = now;
+		this.#slots = sentPages === 0 ? 0 : 2 ** Math.ceil(Math.log2(sentPages));
+		this.#request = engine.allocate(Word.count * 4);
 		this.#indices = engine.allocate(maxPages * 4);
 		this.#table = engine.allocate(LZ4_TABLE_BYTES);
+		this.#regions = engine.allocate(REGIONS_BYTES);
 		this.#output = engine.allocate(batchLimitBytes(maxPages) + OUTPUT_SLACK_BYTES);
+		this.#sent = this.#slots === 0 ? undefined : engine.allocate(this.#slots * SENT_SLOT_BYTES);
 	}
 
 	/**
@@ -100,34 +187,91 @@ export class BatchEncoder {
 	 * source or an array that is too small; TypeError for a source of no known kind. Nothing is encoded then.
 	 */
 	encode(request: BatchRequest): EncodedBatch {
-		const { pageIndices, source, compress = true, into = "fresh" } = request;
+		const { pageIndices, source, into = "fresh", linkBytesPerMs, generation = 0, remember = true } = request;
 		if (!(pageIndices instanceof Uint32Array)) throw new TypeError("pageIndices must be a Uint32Array");
 		const count = pageIndices.length;
 		checkInteger("pageIndices.length", count, 0, this.#maxPages);
+		checkInteger("generation", generation, 0, 0xffff_ffff);
+		if (linkBytesPerMs !== undefined && !(linkBytesPerMs > 0))
+			throw new RangeError(`linkBytesPerMs must be more than 0, got ${linkBytesPerMs}`);
 		if (into instanceof Uint8Array) checkInteger("into.byteLength", into.byteLength, batchLimitBytes(count), Infinity);
-		const { base, firstPage, pageCount, staged } = this.#locate(pageIndices, source);
-		const { exports } = this.#engine;
-		this.#engine.words.set(pageIndices, this.#indices.offset / 4);
-		const status = exports.batchEncode(
-			SECRET_OFFSET,
-			this.#indices.offset,
-			count,
-			base,
-			firstPage,
-			pageCount,
-			(staged ? SOURCE_STAGED : 0) | (compress ? COMPRESS : 0),
-			this.#output.offset,
-			this.#table.offset,
-			CELL_OFFSET,
+		const located = this.#locate(pageIndices, source);
+		this.#writeRequest(pageIndices, located);
+		const mayCompress = request.compress !== false;
+		if (mayCompress && linkBytesPerMs !== undefined && this.#policy.isSampleDue()) this.#sample(count);
+		const choice = this.#policy.choose(linkBytesPerMs);
+		this.#writeChoice(
+			(located.staged ? Option.staged : 0) |
+				(mayCompress && choice.compress ? Option.compress : 0) |
+				(choice.wordMask ? Option.wordMask : 0) |
+				(remember ? Option.remember : 0),
+			choice.spareLimit,
+			generation,
 		);
+		const status = this.#engine.exports.batchEncode(this.#request.offset);
 		if (status !== 0) this.#refuse(status);
 		return this.#result(into);
 	}
 
-	#locate(
-		pageIndices: Uint32Array,
-		source: PageSource,
-	): { base: number; firstPage: number; pageCount: number; staged: boolean } {
+	/**
+	 * Forgets versions that were sent: of pages whose batches did not reach the receiver, or were not applied there.
+	 *
+	 * @param pageIndices all when left out
+	 */
+	forgetSent(pageIndices?: Uint32Array): void {
+		if (this.#sent === undefined) return;
+		const { words } = this.#engine;
+		const first = this.#sent.offset / 4;
+		if (pageIndices === undefined) {
+			for (let slot = 0; slot < this.#slots; slot++) words[first + slot * 8] = 0;
+			return;
+		}
+		for (const pageIndex of pageIndices) {
+			const slot = first + (pageIndex & (this.#slots - 1)) * 8;
+			if (words[slot] === pageIndex + 1) words[slot] = 0;
+		}
+	}
+
+	#writeRequest(pageIndices: Uint32Array, located: Located): void {
+		const { words } = this.#engine;
+		words.set(pageIndices, this.#indices.offset / 4);
+		const at = this.#request.offset / 4;
+		words.fill(0, at, at + Word.count);
+		words[at + Word.secret] = SECRET_OFFSET;
+		words[at + Word.indices] = this.#indices.offset;
+		words[at + Word.pages] = pageIndices.length;
+		words[at + Word.base] = located.base;
+		words[at + Word.firstPage] = located.firstPage;
+		words[at + Word.pageCount] = located.pageCount;
+		words[at + Word.options] = located.staged ? Option.staged : 0;
+		words[at + Word.output] = this.#output.offset;
+		words[at + Word.table] = this.#table.offset;
+		words[at + Word.regions] = this.#regions.offset;
+		words[at + Word.sent] = this.#sent?.offset ?? 0;
+		words[at + Word.slots] = this.#slots;
+	}
+
+	#writeChoice(options: number, spareLimit: number, generation: number): void {
+		const { words } = this.#engine;
+		const at = this.#request.offset / 4;
+		words[at + Word.options] = options;
+		words[at + Word.spareLimit] = spareLimit;
+		words[at + Word.generation] = generation;
+	}
+
+	/** Takes the time of LZ4 on a few pages of the batch that is about to be encoded. */
+	#sample(count: number): void {
+		const { exports, words } = this.#engine;
+		const step = Math.max(1, Math.floor(count / SAMPLE_PAGES));
+		const started = this.#now?.();
+		const pages = exports.batchSample(this.#request.offset, step);
+		const savedBytes = words[this.#request.offset / 4 + Word.saved]!;
+		if (started === undefined) this.#policy.observe({ pages, savedBytes });
+		else this.#policy.observe({ pages, savedBytes, ms: this.#now!() - started });
+		words[this.#request.offset / 4 + Word.saved] = 0;
+	}
+
+	#locate(pageIndices: Uint32Array, source: PageSource): Located {
 		switch (source.kind) {
 			case "region": {
 				const { region, firstPage } = source;
@@ -149,15 +293,17 @@ export class BatchEncoder {
 	}
 
 	#refuse(status: number): never {
-		const words = this.#engine.words;
-		const where = `pageIndices[${words[CELL_OFFSET / 4]}] = ${words[CELL_OFFSET / 4 + 1]}`;
+		const { words } = this.#engine;
+		const at = this.#request.offset / 4;
+		const where = `pageIndices[${words[at + Word.byteLength]}] = ${words[at + Word.zeroPages]}`;
 		throw new RangeError(status === BAD_ORDER ? `${where} does not ascend` : `${where} lies outside the source`);
 	}
 
 	#result(into: Uint8Array | "fresh" | "view"): EncodedBatch {
 		const { bytes, words } = this.#engine;
-		const cell = CELL_OFFSET / 4;
-		const byteLength = words[cell]!;
+		const at = this.#request.offset / 4;
+		const byteLength = words[at + Word.byteLength]!;
+		this.#policy.observe({ pages: words[at + Word.tried]!, savedBytes: words[at + Word.saved]! });
 		const encoded = bytes.subarray(this.#output.offset, this.#output.offset + byteLength);
 		let result: Uint8Array = encoded;
 		if (into instanceof Uint8Array) {
@@ -167,10 +313,12 @@ export class BatchEncoder {
 		return {
 			bytes: result,
 			byteLength,
-			zeroPages: words[cell + 1]!,
-			rawPages: words[cell + 2]!,
-			lz4Pages: words[cell + 3]!,
-			checksum: BigInt(words[cell + 4]!) | (BigInt(words[cell + 5]!) << 32n),
+			checksum: BigInt(words[at + Word.checksum]!) | (BigInt(words[at + Word.checksum + 1]!) << 32n),
+			zeroPages: words[at + Word.zeroPages]!,
+			rawPages: words[at + Word.rawPages]!,
+			lz4Pages: words[at + Word.lz4Pages]!,
+			unchangedPages: words[at + Word.unchangedPages]!,
+			deltaPages: words[at + Word.deltaPages]!,
 		};
 	}
 }

@@ -45,7 +45,8 @@ export function batchHashes(bytes: Uint8Array, pages: number): Uint8Array<ArrayB
  * `bad-checksum` the bytes are not what was sent; `truncated` it ends before its table or its payloads do; `bad-header`
  * reserved bits, a table length or a page count that cannot be; `bad-length` a payload length that its kind does not have,
  * or lengths that do not add up; `bad-kind` unknown; `bad-index` beyond the memory; `bad-order` indices that do not ascend;
- * `bad-payload` no LZ4 block of a page; `corrupt-page` the content does not have its hash.
+ * `bad-payload` no LZ4 block or delta of a page; `no-base` it has deltas, and there is nothing to apply them to;
+ * `corrupt-page` the content does not have its hash.
  */
 export type BatchErrorCode =
 	| "truncated"
@@ -56,6 +57,7 @@ export type BatchErrorCode =
 	| "bad-index"
 	| "bad-order"
 	| "bad-payload"
+	| "no-base"
 	| "corrupt-page";
 
 /** A batch could not be decoded. Nothing of it was or will be installed. */

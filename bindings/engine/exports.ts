@@ -68,28 +68,11 @@ export interface EngineExports {
 	wordMaskEncode(old: number, page: number, target: number, capacity: number): number;
 	wordMaskDecode(source: number, length: number, page: number): number;
 
-	batchEncode(
-		secret: number,
-		indices: number,
-		count: number,
-		base: number,
-		firstPage: number,
-		pageCount: number,
-		options: number,
-		output: number,
-		table: number,
-		report: number,
-	): number;
-	batchDecode(
-		secret: number,
-		source: number,
-		byteLength: number,
-		pageCount: number,
-		maxPages: number,
-		staging: number,
-		installs: number,
-		report: number,
-	): number;
+	/** `request`: the struct that batch-encoder.ts writes. */
+	batchEncode(request: number): number;
+	batchSample(request: number, step: number): number;
+	/** `request`: the struct that batch-decoder.ts writes. */
+	batchDecode(request: number): number;
 
 	bubbleInvert(order: number, count: number, inverse: number, pages: number): number;
 	bubbleStart(

@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { BatchDecoder, BatchEncoder, BatchError } from "../../bindings/engine/batch.ts";
 import { DELTA_SLACK_BYTES, Delta, type DeltaFormat } from "../../bindings/engine/delta.ts";
 import { createEngine, type Engine, type Region } from "../../bindings/engine/engine.ts";
-import { CELL_OFFSET } from "../../bindings/engine/layout.ts";
+import { SECRET_OFFSET } from "../../bindings/engine/layout.ts";
 import { Lz4 } from "../../bindings/engine/lz4.ts";
 import { checksum, expand, pageHash, readBatch } from "../oracles/batch.ts";
 import { lz4Inputs, pseudoRandomBytes } from "../vectors/lz4-inputs.ts";
@@ -142,15 +142,25 @@ for (const format of ["xbzrle", "word-mask"] as const)
 		guard.check();
 	});
 
+/** What the receiver has: noise, so that any delta against it can be told from any other. */
+const BASE = pseudoRandomBytes(41, 16 * PAGE);
+
 /** Batches of a few pages: with every kind, with none, and large ones. */
 function batchSeeds(): Uint8Array[] {
-	const memory = new Uint8Array(16 * PAGE);
-	memory.set(pseudoRandomBytes(1, PAGE), PAGE);
+	const memory = BASE.slice();
+	memory.fill(0, 0, PAGE);
 	for (let i = 2 * PAGE; i < 6 * PAGE; i++) memory[i] = (i >> 3) % 29;
-	const encoder = new BatchEncoder(createEngine());
-	const source = { kind: "memory", bytes: memory } as const;
-	const lists = [[], [0], [1], [2], [2, 3, 4], [0, 1, 2, 7, 15], [3, 4, 5, 6]];
-	return lists.map((list) => encoder.encode({ pageIndices: Uint32Array.from(list), source }).bytes.slice());
+	for (let i = 8 * PAGE; i < 12 * PAGE; i += 300) memory[i]! ^= 1;
+	const lists = [[], [0], [1], [2], [2, 3, 4], [0, 1, 2, 7, 15], [3, 4, 5, 6], [7], [8], [7, 8, 9, 10], [1, 2, 7, 9]];
+	return [1000, 10_000_000].flatMap((linkBytesPerMs) =>
+		lists.map((list) => {
+			const encoder = new BatchEncoder(createEngine(), { maxPages: 16, sentPages: 16, now: () => 0 });
+			const known = Uint32Array.of(7, 8, 9, 10);
+			encoder.encode({ pageIndices: known, source: { kind: "memory", bytes: BASE }, compress: false });
+			const source = { kind: "memory", bytes: memory } as const;
+			return encoder.encode({ pageIndices: Uint32Array.from(list), source, linkBytesPerMs }).bytes;
+		}),
+	);
 }
 
 /** Mutates the header and the table more often than the payloads, where the hash would find it at once. */
@@ -169,45 +179,79 @@ function mutateBatch(seed: Uint8Array, below: (limit: number) => number): Uint8A
 
 test("batches: a mutated batch is refused with a code, or is right in every page", () => {
 	const below = random(0x7654321);
-	const engine = createEngine();
-	engine.allocate(PAGE);
-	const decoder = new BatchDecoder(engine, { maxPages: 8 });
-	const end = engine.usedBytes;
-	engine.allocate(PAGE);
-	// Everything that this decoder owns lies between; what it may write is that and its cell.
-	const guard = new Guard(engine, [
-		{ offset: CELL_OFFSET, byteLength: 64 },
-		{ offset: 0x12000 + PAGE, byteLength: end - 0x12000 - PAGE },
-	]);
+	const decoder = new BatchDecoder(createEngine(), { maxPages: 8 });
+	const target = BASE.slice();
 	const seeds = batchSeeds();
 	const codes = new Map<string, number>();
-	for (let i = 0; i < MUTATIONS * 0.3; i++) {
+	for (let i = 0; i < MUTATIONS * 0.2; i++) {
 		const bytes = mutateBatch(seeds[below(seeds.length)]!, below);
+		const base = below(20) === 0 ? undefined : target;
 		try {
-			const decoded = decoder.decode(bytes, { pageCount: 16 });
-			for (const one of readBatch(bytes)) assert.equal(one.hash, pageHash(expand(one)));
+			const decoded = decoder.decode(bytes, { pageCount: 16, ...(base === undefined ? {} : { base }) });
 			assert.ok(decoded.pages <= 8);
+			const carried = readBatch(bytes);
+			const expected = target.slice();
+			for (const one of carried) {
+				const page = expand(one, target.subarray(one.pageIndex * PAGE, (one.pageIndex + 1) * PAGE));
+				assert.equal(one.hash, pageHash(page));
+				expected.set(page, one.pageIndex * PAGE);
+			}
+			decoded.install(target);
+			assert.equal(target, expected);
+			target.set(BASE);
 			codes.set("accepted", (codes.get("accepted") ?? 0) + 1);
 		} catch (error) {
 			if (!(error instanceof BatchError)) throw error;
 			codes.set(error.code, (codes.get(error.code) ?? 0) + 1);
 		}
-		if (i % 1000 === 0) guard.check();
 	}
-	guard.check();
 	// The mutations reach every check; otherwise they prove little.
 	if (MUTATIONS >= 100_000)
-		for (const code of [
-			"truncated",
-			"bad-header",
-			"bad-length",
-			"bad-kind",
-			"bad-index",
-			"bad-order",
-			"bad-payload",
-			"corrupt-page",
-		])
-			assert.ok((codes.get(code) ?? 0) > 10, `${code}: ${codes.get(code)}`);
+		for (const code of CODES) assert.ok((codes.get(code) ?? 0) > 10, `${code}: ${codes.get(code)}`);
+});
+
+const CODES = [
+	"accepted",
+	"truncated",
+	"bad-header",
+	"bad-length",
+	"bad-kind",
+	"bad-index",
+	"bad-order",
+	"bad-payload",
+	"no-base",
+	"corrupt-page",
+];
+
+test("batches: the kernel reads no byte behind its input and writes only its staging, installs and request", () => {
+	const below = random(0x1357913);
+	const engine = createEngine();
+	const maxPages = 8;
+	const apart = <T>(region: T): T => {
+		engine.allocate(PAGE);
+		return region;
+	};
+	apart(0);
+	const request = apart(engine.allocate(72));
+	const installs = apart(engine.allocate(maxPages * 8));
+	const staging = apart(engine.allocate(maxPages * PAGE));
+	const input = { offset: engine.bytes.length - 40_000, byteLength: 40_000 };
+	assert.ok(input.offset > engine.usedBytes);
+	const guard = new Guard(engine, [request, installs, staging, input]);
+	const seeds = batchSeeds().filter(({ length }) => length < input.byteLength - 100);
+	for (let i = 0; i < MUTATIONS * 0.1; i++) {
+		const bytes = mutateBatch(seeds[below(seeds.length)]!, below);
+		// At the memory's end, but for the slack that word masks may read.
+		const at = engine.bytes.length - DELTA_SLACK_BYTES - bytes.length;
+		engine.bytes.set(bytes, at);
+		const words = engine.words.subarray(request.offset / 4, request.offset / 4 + 18);
+		words.fill(0);
+		words.set([SECRET_OFFSET, at, bytes.length, 16, maxPages, staging.offset, installs.offset, below(2)]);
+		const status = engine.exports.batchDecode(request.offset);
+		assert.ok(status >= 0 && status <= 9);
+		if (i % 100 === 0) guard.check();
+	}
+	guard.check();
 });
 
 test.run();

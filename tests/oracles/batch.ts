@@ -1,5 +1,6 @@
 // Batches the slow way, straight from the layout in bindings/engine/batch.ts, with the hashes of hash-wasm.
 import { createXXHash3, createXXHash128, type IHasher } from "hash-wasm";
+import { decodeWordMask, decodeXbzrle } from "./delta.ts";
 import { decodeLz4 } from "./lz4.ts";
 
 const xxh64: IHasher = await createXXHash3();
@@ -70,11 +71,18 @@ export function readBatch(bytes: Uint8Array): CarriedPage[] {
 	});
 }
 
-/** @returns the page that a carried page stands for */
-export function expand({ kind, payload }: CarriedPage): Uint8Array {
+/** @returns the page that a carried page stands for; `base` is what the receiver has of it */
+export function expand({ kind, payload }: CarriedPage, base?: Uint8Array): Uint8Array {
 	if (kind === 0) return new Uint8Array(4096);
 	if (kind === 1) return payload;
-	const page = kind === 2 ? decodeLz4(payload, 4096) : undefined;
+	const page =
+		kind === 2
+			? decodeLz4(payload, 4096)
+			: kind === 3
+				? base
+				: kind === 4
+					? decodeXbzrle(payload, base!)?.page
+					: decodeWordMask(payload, base!);
 	if (page?.length !== 4096) throw new Error(`kind ${kind} does not expand to a page`);
 	return page;
 }
