@@ -18,7 +18,7 @@ export interface ShadowedMemory {
 	readonly pageCount: number;
 	/** Pages that the shadow has. */
 	readonly shadowPageCount: number;
-	/** Gives the shadow room for that many pages; content of the new ones is undefined. @throws RangeError without memory */
+	/** Gives the shadow room for that many pages; content of the new ones is undefined. Throws and does nothing without memory. */
 	extend(pageCount: number): void;
 	/** Sets bit i of `changed` where page firstPage + i differs. At most {@link STEP_PAGES}. @returns how many do */
 	compare(firstPage: number, pageCount: number, changed: Uint8Array): number;
@@ -58,7 +58,7 @@ export class ScanTracker {
 	/**
 	 * Opens a cursor whose bits are clear: changes count from the generator's end.
 	 * @returns the cursor
-	 * @throws RangeError when there is no memory for the shadow; other cursors are as they were
+	 * @throws what `extend` throws when there is no memory for the shadow; other cursors are as they were
 	 */
 	*open(): Generator<void, number> {
 		const { pageCount } = this.#memory;

@@ -1,6 +1,6 @@
 // The dirty log of a wasm guest, seen from the host: cursors are numbers in the worker, where the scan tracker lives.
 import type { DirtyCursor, DirtyLog, DirtyPages, PageBits } from "../../ports/guest.ts";
-import type { WorkerClient } from "./worker-client.ts";
+import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** See the head of this file. */
 export class WasmDirtyLog implements DirtyLog {
@@ -28,9 +28,9 @@ class WasmDirtyCursor implements DirtyCursor {
 	}
 
 	async peek(firstPage: number, pageCount: number, candidates?: PageBits): Promise<PageBits> {
-		const cursor = this.#cursor;
 		if (firstPage % 8 !== 0) throw new RangeError(`firstPage must be a multiple of 8, got ${firstPage}`);
-		return (await this.#worker.run({ name: "peek", cursor, firstPage, pageCount, candidates })).bits;
+		const order = { firstPage, pageCount, candidates: candidates && compact(candidates) };
+		return (await this.#worker.run({ name: "peek", cursor: this.#cursor, ...order })).bits;
 	}
 
 	async harvest(): Promise<DirtyPages> {
@@ -38,7 +38,7 @@ class WasmDirtyCursor implements DirtyCursor {
 	}
 
 	async putBack(bits: PageBits): Promise<void> {
-		await this.#worker.run({ name: "put-back", cursor: this.#cursor, bits });
+		await this.#worker.run({ name: "put-back", cursor: this.#cursor, bits: compact(bits) });
 	}
 
 	async close(): Promise<void> {

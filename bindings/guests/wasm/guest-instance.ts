@@ -167,7 +167,7 @@ async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget:
 		minimumMemoryPages,
 		async instantiate(imports) {
 			if (exports !== undefined) throw new TypeError("context.instantiate may be called once per start");
-			const instance = await instantiate(module, imports);
+			const instance = await instantiateModule(module, imports);
 			exports = instance.exports;
 			return instance;
 		},
@@ -189,6 +189,21 @@ async function compileModule(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembl
 		return await compile(bytes);
 	} catch (cause) {
 		throw new GuestError("incompatible", `this runtime refuses the guest's module: ${(cause as Error).message}`, cause);
+	}
+}
+
+async function instantiateModule(
+	module: WebAssembly.Module,
+	imports: WebAssembly.Imports,
+): Promise<WebAssembly.Instance> {
+	try {
+		return await instantiate(module, imports);
+	} catch (cause) {
+		if (cause instanceof RangeError)
+			throw new GuestError("too-large", `the runtime has no memory for the guest: ${cause.message}`, cause);
+		if (cause instanceof WebAssembly.LinkError)
+			throw new GuestError("incompatible", `the program's imports do not fit its module: ${cause.message}`, cause);
+		throw cause;
 	}
 }
 

@@ -12,7 +12,7 @@ import type { AppliedPages, EncodedBatch, EncodeOptions, GuestPages, PageBatch }
 import { BufferPool } from "./buffer-pool.ts";
 import { restoreError } from "./errors.ts";
 import type { EncodeResult } from "./protocol.ts";
-import type { WorkerClient } from "./worker-client.ts";
+import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** See the head of this file. */
 export class WasmGuestPages implements GuestPages {
@@ -34,7 +34,8 @@ export class WasmGuestPages implements GuestPages {
 		const buffer = this.buffers.take();
 		let encoded: EncodeResult;
 		try {
-			encoded = await this.#worker.run({ name: "encode", pageIndices, compress, buffer }, [buffer]);
+			const order = { pageIndices: compact(pageIndices), compress, buffer };
+			encoded = await this.#worker.run({ name: "encode", ...order }, [buffer]);
 		} catch (error) {
 			this.buffers.lost();
 			throw error;

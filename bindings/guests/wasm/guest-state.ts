@@ -2,7 +2,7 @@
 import { type GuestLayout, type GuestState, PAGE_BYTES } from "../../ports/guest.ts";
 import type { ModuleFact, ProgramFacts, StartedFacts } from "./protocol.ts";
 import { STATE_VERSION } from "./state-format.ts";
-import type { WorkerClient } from "./worker-client.ts";
+import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** Name of the one resource of a wasm guest. */
 export const MODULE_RESOURCE = "module";
@@ -36,7 +36,7 @@ export class WasmGuestState implements GuestState {
 	}
 
 	async restore(bytes: Uint8Array): Promise<void> {
-		await this.#worker.run({ name: "restore", bytes });
+		await this.#worker.run({ name: "restore", bytes: compact(bytes) });
 	}
 
 	async resource(hash: string): Promise<Uint8Array<ArrayBuffer> | undefined> {

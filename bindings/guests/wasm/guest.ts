@@ -125,7 +125,8 @@ export class WasmGuest implements Guest {
 			}
 			return guest;
 		} catch (error) {
-			await guest.discard();
+			guest.#end(error as Error, "gone");
+			await guest.#worker.terminate();
 			throw error;
 		} finally {
 			signal?.removeEventListener("abort", onAbort);
@@ -246,6 +247,8 @@ export class WasmGuest implements Guest {
 		if (this.#status === "gone") return;
 		const reason = cause instanceof Error ? cause.message : String(cause ?? "it ended by itself");
 		this.#end(new GuestError("crashed", `the guest's worker failed: ${reason}`, cause), "crashed");
+		// It may have failed without ending: what cannot be talked to must not run on.
+		void this.#worker.terminate();
 	}
 
 	#end(error: Error, how: "gone" | "crashed"): void {

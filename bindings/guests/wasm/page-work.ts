@@ -2,23 +2,17 @@
 // yields where the guest may have the thread (work-loop.ts).
 //
 // Pages are encoded from the shadow while a cursor is open (it only changes between jobs), else staged from live memory.
-import {
-	BATCH_LIMIT_PAGES,
-	BatchDecoder,
-	BatchEncoder,
-	type BatchRequest,
-	batchLimitBytes,
-} from "../../engine/batch.ts";
+import { BATCH_LIMIT_PAGES, BatchDecoder, BatchEncoder, type BatchRequest } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { hash64 } from "../../engine/hash.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
-import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { PAGE_BYTES } from "../../ports/guest.ts";
 import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
 import { BatchSplicer } from "./batch-splicer.ts";
 import type { CompiledEngine } from "./compiled-engine.ts";
 import { recordError } from "./errors.ts";
 import type { ApplyResult, Empty, EncodeOrder, EncodeResult, Jobs } from "./protocol.ts";
-import { Shadow } from "./shadow.ts";
+import { Shadow, type ShadowOptions } from "./shadow.ts";
 
 /** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
 const LIVE_COMPRESS_PAGES = 128;
@@ -33,6 +27,7 @@ interface Piece {
 export class PageWork {
 	readonly #memory: WebAssembly.Memory;
 	readonly #compiled: CompiledEngine;
+	readonly #options: ShadowOptions;
 	readonly #engine: Engine;
 	readonly #kernels: GuestMemoryKernels;
 	readonly #shadow: Shadow;
@@ -40,12 +35,13 @@ export class PageWork {
 	#encoder: BatchEncoder | undefined;
 	#decoder: BatchDecoder | undefined;
 
-	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, keepShadow: boolean) {
+	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, options: ShadowOptions) {
 		this.#memory = memory;
 		this.#compiled = compiled;
+		this.#options = options;
 		this.#engine = createEngine(compiled.engine);
 		this.#kernels = new GuestMemoryKernels(this.#engine, memory, compiled.inplace);
-		this.#shadow = new Shadow(memory, compiled, keepShadow);
+		this.#shadow = new Shadow(memory, compiled, options);
 		this.#tracker = new ScanTracker(this.#shadow);
 	}
 
@@ -62,12 +58,7 @@ export class PageWork {
 	}
 
 	*open(): Generator<void, Jobs["open"]["result"]> {
-		try {
-			return { cursor: yield* this.#tracker.open() };
-		} catch (cause) {
-			if (!(cause instanceof RangeError)) throw cause;
-			throw new GuestError("too-large", `no memory for a shadow of ${this.pageCount} pages: ${cause.message}`, cause);
-		}
+		return { cursor: yield* this.#tracker.open() };
 	}
 
 	*peek(order: Jobs["peek"]["order"]): Generator<void, Jobs["peek"]["result"]> {
@@ -91,31 +82,29 @@ export class PageWork {
 
 	/** Allocates and touches what a move will need here, and lets every kernel run once: the first call is slower. */
 	*prepare(): Generator<void, void> {
-		yield* this.#shadow.prefault();
-		const buffer = new ArrayBuffer(batchLimitBytes(STEP_PAGES));
-		const pageIndices = Uint32Array.from({ length: Math.min(STEP_PAGES, this.pageCount) }, (_, page) => page);
-		const last = this.pageCount - 1;
-		for (const compress of [false, true]) {
-			const encoder = this.#shadow.shardOf(last).encoder;
-			encoder.encode({ pageIndices, source: this.#stage(encoder, pageIndices), compress, into: "view" });
-			yield* this.encode({ pageIndices, compress, buffer }, () => true);
-		}
+		// A shadow in use is extended by the tracker alone: it must note the new pages first.
+		if (!this.#tracker.attached) yield* this.#shadow.prefault();
+		this.#shadow.warm();
+		yield;
+		this.#kernels.hashPages(0, 1);
+		this.#warmStaged();
 	}
 
 	/** Prepares a target for batches. */
 	prepareTarget(): void {
 		this.#decoder ??= new BatchDecoder(this.#engine);
+		for (const batch of this.#warmStaged()) this.#decoder.decode(batch, { pageCount: 1 });
 		this.#engine.prefault();
-		const buffer = new ArrayBuffer(batchLimitBytes(1));
-		for (const compress of [false, true]) {
-			const batch = this.#stagedEncoder().encode({
-				pageIndices: Uint32Array.of(0),
-				source: this.#stage(this.#stagedEncoder(), Uint32Array.of(0)),
-				compress,
-				into: new Uint8Array(buffer),
-			});
-			this.#decoder.decode(batch.bytes, { pageCount: 1 });
-		}
+	}
+
+	/** Encodes one page in each way. @returns the batches */
+	#warmStaged(): Uint8Array[] {
+		const encoder = this.#stagedEncoder();
+		const pageIndices = Uint32Array.of(0);
+		return [false, true].map((compress) => {
+			const source = this.#stage(encoder, pageIndices);
+			return encoder.encode({ pageIndices, source, compress, into: "fresh" }).bytes;
+		});
 	}
 
 	/** @param isPaused whether nobody waits for the thread: the batch is then encoded at once */
@@ -232,8 +221,8 @@ export class PageWork {
 	}
 
 	/** The same for another memory: the target's instance was started again. */
-	movedTo(memory: WebAssembly.Memory, keepShadow: boolean): PageWork {
+	movedTo(memory: WebAssembly.Memory): PageWork {
 		this.dispose();
-		return new PageWork(memory, this.#compiled, keepShadow);
+		return new PageWork(memory, this.#compiled, this.#options);
 	}
 }

@@ -21,6 +21,14 @@ interface Pending {
 	reject(error: unknown): void;
 }
 
+/**
+ * @returns the same elements in a buffer of just their size. Cloning a view clones all of the buffer behind it, which for
+ *   a list in an engine's memory is that whole memory.
+ */
+export function compact<View extends Uint8Array | Uint32Array>(view: View): View {
+	return view.byteLength === view.buffer.byteLength ? view : (view.slice() as View);
+}
+
 /** See the head of this file. */
 export class WorkerClient {
 	readonly #thread: WorkerThread;

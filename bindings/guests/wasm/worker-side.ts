@@ -147,7 +147,6 @@ class WorkerGuest {
 	readonly facts: StartedFacts;
 	/** Set at the first resume of a target: its pages are the guest's own from then on. */
 	activated: boolean;
-	readonly #keepShadow: boolean;
 	#work: PageWork;
 
 	private constructor(
@@ -161,10 +160,12 @@ class WorkerGuest {
 		this.instance = instance;
 		this.facts = facts;
 		this.activated = !isTarget;
-		this.#keepShadow = order.keepShadow;
-		this.#work = new PageWork(instance.memory, compiled, order.keepShadow);
+		this.#work = new PageWork(instance.memory, compiled, order);
 		if (isTarget) this.#work.prepareTarget();
-		const hooks = { quiesce: () => instance.running.quiesce?.(), wake: () => instance.running.wake?.() };
+		const hooks = {
+			quiesce: () => hook("quiesce", () => instance.running.quiesce?.()),
+			wake: () => hook("wake", () => instance.running.wake?.()),
+		};
 		this.loop = new WorkLoop(clock, order.sliceMs, hooks, isTarget);
 	}
 
@@ -241,7 +242,7 @@ class WorkerGuest {
 
 	async #grow(pageCount: number): Promise<object> {
 		if (await this.instance.grow(pageCount)) {
-			this.#work = this.#work.movedTo(this.instance.memory, this.#keepShadow);
+			this.#work = this.#work.movedTo(this.instance.memory);
 			this.#work.prepareTarget();
 		}
 		return {};
@@ -260,6 +261,16 @@ class WorkerGuest {
 	#memoryUse(): WorkerMemoryUse {
 		const { shadowBytes, engineBytes } = this.#work;
 		return { guestBytes: this.instance.memory.buffer.byteLength, shadowBytes, engineBytes };
+	}
+}
+
+/** @throws GuestError `state` for whatever a hook throws */
+async function hook(name: string, run: () => void | Promise<void>): Promise<void> {
+	try {
+		await run();
+	} catch (cause) {
+		const reason = cause instanceof Error ? cause.message : String(cause);
+		throw new GuestError("state", `the program's ${name} failed: ${reason}; the guest runs on`, cause);
 	}
 }
 
