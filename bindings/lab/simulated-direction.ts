@@ -8,7 +8,7 @@ export interface WireOptions {
 	readonly rateBytesPerMs: number;
 	/** From the last byte sent to its arrival, in ms; 0 by default. */
 	readonly latencyMs: number;
-	/** Modelled bytes of the send buffer and of the receive buffer, each; 256 KiB by default. */
+	/** Modelled bytes of the send buffer and of the receive buffer, each; what is under way comes on top; 256 KiB by default. */
 	readonly bufferBytes: number;
 }
 
@@ -36,8 +36,8 @@ export class SimulatedDirection {
 	#late: (() => void)[] = [];
 	#arrived: { bytes: Uint8Array<ArrayBuffer>; readonly modelledByteLength: number }[] = [];
 	#sendingBytes = 0;
-	/** Modelled bytes that are under way or have arrived and are unread. */
-	#receivingBytes = 0;
+	/** Modelled bytes that have arrived and are unread. What is under way does not count: sockets tune their buffers to it. */
+	#unreadBytes = 0;
 	#onWire = false;
 	#blocks = 0;
 	#endArrived = false;
@@ -102,7 +102,7 @@ export class SimulatedDirection {
 	/** Nobody reads any more: what arrives is thrown away, so that the writer does not wait. */
 	discard(): void {
 		this.#discarding = true;
-		this.#receivingBytes = 0;
+		this.#unreadBytes = 0;
 		this.#arrived = [];
 		this.#transmit();
 	}
@@ -127,7 +127,7 @@ export class SimulatedDirection {
 		piece.bytes = piece.bytes.subarray(count);
 		if (piece.bytes.byteLength === 0) {
 			this.#arrived.shift();
-			this.#receivingBytes -= piece.modelledByteLength;
+			this.#unreadBytes -= piece.modelledByteLength;
 			this.#transmit();
 		}
 		return count;
@@ -136,9 +136,8 @@ export class SimulatedDirection {
 	#transmit(): void {
 		const piece = this.#sending[0];
 		if (piece === undefined || this.#onWire || this.#blocks > 0 || this.#gone) return;
-		if (this.#receivingBytes > this.#options.bufferBytes) return;
+		if (this.#unreadBytes > this.#options.bufferBytes) return;
 		this.#onWire = true;
-		this.#receivingBytes += piece.modelledByteLength;
 		const transmission = this.#clock.schedule(piece.modelledByteLength / this.#options.rateBytesPerMs, () => {
 			this.#travelling.delete(transmission);
 			this.#onWire = false;
@@ -164,10 +163,10 @@ export class SimulatedDirection {
 
 	#arrive(piece: Piece): void {
 		const bytes = piece.bytes === undefined ? this.#faults.flush() : this.#faults.pass(piece.bytes);
-		if (this.#discarding || this.#endArrived || bytes.byteLength === 0) {
-			this.#receivingBytes = Math.max(0, this.#receivingBytes - piece.modelledByteLength);
-			this.#transmit();
-		} else this.#arrived.push({ bytes, modelledByteLength: piece.modelledByteLength });
+		if (!this.#discarding && !this.#endArrived && bytes.byteLength > 0) {
+			this.#arrived.push({ bytes, modelledByteLength: piece.modelledByteLength });
+			this.#unreadBytes += piece.modelledByteLength;
+		}
 		if (piece.bytes === undefined || this.#faults.ended) this.#endArrived = true;
 		this.onArrival();
 	}

@@ -146,7 +146,9 @@ test("lost, repeated and reordered frames are found by their numbers", async () 
 test("lanes are numbered separately, and there are only two", async () => {
 	assert.is(await verdict(frameBytes(1, TYPE, 1, EMPTY), frameBytes(0, TYPE, 0, EMPTY)), "lost");
 	assert.is(await verdict(frameBytes(1, TYPE, 0, EMPTY)), "corrupt");
-	assert.is(await verdict(frameBytes(0, TYPE, 0, EMPTY, { lane: 2 as 0 })), "corrupt");
+	const { error } = await judge(concat([prefaceBytes(), frameBytes(0, TYPE, 0, EMPTY, { lane: 2 as 0 })]));
+	assert.is(error.code, "corrupt");
+	assert.match(error.message, /lane 2/);
 });
 
 test("a payload that does not match its checksum is refused, but for batches, which are checked where they are decoded", async () => {
