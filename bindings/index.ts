@@ -48,8 +48,8 @@ export {
 	receiveGuest,
 } from "./migration/target.ts";
 export type { TargetState } from "./migration/target-states.ts";
-// What this runtime offers as ports.
-export { nodePlatform } from "./platform/node/index.ts";
+// What this runtime offers as ports; `localPlatform` is the same under a name that both entries have.
+export { nodePlatform, nodePlatform as localPlatform } from "./platform/node/index.ts";
 // Policies: plain functions that a caller may replace by their own.
 export { type CompressionPolicy, compressOnSlowLinks } from "./policies/compression.ts";
 export {
