@@ -5,6 +5,7 @@ import { ask, discardGuests, rejection, startGuest } from "../wasm/open-guests.t
 import type { ScratchRequest } from "../wasm/scratch-program.ts";
 
 const test = suite("wasm guest: pause");
+test.after.each(discardGuests);
 
 /**
  * A call that runs when this resolves: a pause may overtake calls that have not started. @returns its answer

@@ -94,8 +94,8 @@ test("a program's shape is checked, field by field", () => {
 		assert.throws(() => checkProgram({ ...program, [field]: value }), new RegExp(`program.${field}`));
 	assert.throws(() => checkProgram({ ...program, policy: { clock: "none", random: "dice" } }), /random/);
 	assert.throws(() => checkProgram(undefined), TypeError);
-	assert.throws(() => programOf({}, "file:///x.js"), /file:\/\/\/x.js has no program/);
-	assert.is(programOf({ default: program }, "file:///x.js"), program);
+	assert.throws(() => programOf({}, "https://here/x.js"), /https:..here.x.js has no program/);
+	assert.is(programOf({ default: program }, "https://here/x.js"), program);
 });
 
 test.run();

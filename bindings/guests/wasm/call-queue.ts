@@ -7,7 +7,7 @@ import type { WorkerMessage } from "./protocol.ts";
  * Calls that the worker may have at a time. Enough that it never waits for the next one; few, because what is in the worker
  * can no longer be cancelled from here without asking.
  */
-export const CALL_WINDOW = 8;
+const CALL_WINDOW = 8;
 
 /** Where calls go. */
 export interface CallCarrier {

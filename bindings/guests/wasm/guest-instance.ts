@@ -13,7 +13,7 @@ import type { ProgramDefinition, RunningProgram, StartContext } from "./program.
 import { decodeGuestState, encodeGuestState } from "./state-format.ts";
 
 /** Bytes of a WebAssembly page. */
-export const WASM_PAGE_BYTES = 65536;
+const WASM_PAGE_BYTES = 65536;
 /** Pages of 4096 bytes in one WebAssembly page: a guest's size is always a multiple. */
 export const PAGES_PER_WASM_PAGE: number = WASM_PAGE_BYTES / PAGE_BYTES;
 /**

@@ -25,7 +25,7 @@ import type { StartedFacts, StartOrder, WorkerMemoryUse, WorkReport } from "./pr
 import { WorkerClient } from "./worker-client.ts";
 
 /** Live work holds the guest's thread at most so long at a time, in ms. */
-export const DEFAULT_SLICE_MS = 2;
+const DEFAULT_SLICE_MS = 2;
 
 /** Batches that a move has under way: one encoded, one queued, two on their way through the socket. */
 const PREPARED_BUFFERS = 4;
