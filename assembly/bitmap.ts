@@ -366,6 +366,22 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
   } while (word != 0);
 }
 
+/** Lists a whole block that surely fits: no bounds inside. @returns where the next entry goes */
+// @ts-ignore: decorator
+@inline function expandBlock(words: usize, summaryAt: usize, base: u32, at: usize, take: bool): usize {
+  let mask = load<u64>(summaryAt);
+  while (mask != 0) {
+    const j = <usize>ctz(mask);
+    mask &= mask - 1;
+    const word = load<u64>(words + (j << 3));
+    if (take) store<u64>(words + (j << 3), 0);
+    expandWord(word, base + (<u32>j << 6), at);
+    at += <usize>popcnt(word) << 2;
+  }
+  if (take) store<u64>(summaryAt, 0);
+  return at;
+}
+
 /**
  * Lists set bits of [load(cell), end) in ascending order, clearing them if `take`. Stops at `capacity` entries; the cell
  * then holds the position to go on from, `end` when all is read. `out` needs 16 bytes of slack.
@@ -383,16 +399,18 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
     let mask = load<u64>(summaryAt) & bitsFrom(position >> 6);
     const words = bitmap + ((<usize>block) << 9);
     if (position == base && end - base >= 4096 && limit - at >= 16384) {
-      // A whole block that surely fits: no bounds inside.
-      while (mask != 0) {
-        const j = <usize>ctz(mask);
-        mask &= mask - 1;
-        const word = load<u64>(words + (j << 3));
-        if (take) store<u64>(words + (j << 3), 0);
-        expandWord(word, base + (<u32>j << 6), at);
-        at += <usize>popcnt(word) << 2;
+      if (block + 64 <= end >> BLOCK_SHIFT) {
+        // 64 blocks: find those that are not empty without a branch for each, which halves the time at 1 bit in 10 000.
+        let filled = nonZeroWords(summaryAt);
+        while (filled != 0 && limit - at >= 16384) {
+          const j = <u32>ctz(filled);
+          filled &= filled - 1;
+          at = expandBlock(words + ((<usize>j) << 9), summaryAt + ((<usize>j) << 3), base + (j << BLOCK_SHIFT), at, take);
+        }
+        position = filled != 0 ? base + (<u32>ctz(filled) << BLOCK_SHIFT) : base + (64 << BLOCK_SHIFT);
+        continue;
       }
-      if (take) store<u64>(summaryAt, 0);
+      at = expandBlock(words, summaryAt, base, at, take);
       position = base + 4096;
       continue;
     }

@@ -183,7 +183,8 @@ export class Bitmap {
 	 */
 	list(first = 0, count: number = this.bitCount - first): Uint32Array<ArrayBuffer> {
 		this.checkRange(first, count);
-		return this.#gather("bitmapList", first, first + count, this.countRange(first, count));
+		const total = count === this.bitCount ? this.count() : this.countRange(first, count);
+		return this.#gather("bitmapList", first, first + count, total);
 	}
 
 	/** Reads and clears in one step. @returns the bits that were set, ascending, as page indices */
