@@ -50,6 +50,8 @@ interface Entry extends Scheduled {
  *
  * @example
  * ```ts
+ * import { systemClock } from "../platform/system-clock.ts";
+ * import { VirtualClock } from "./virtual-clock.ts";
  * const clock = new VirtualClock(systemClock);
  * const elapsedMs = await clock.run(async () => {
  * 	await clock.sleep(3_600_000);

@@ -13,6 +13,6 @@ export function deferred<Value>(): Deferred<Value> {
 		resolve = onValue;
 		reject = onError;
 	});
-	promise.catch(() => undefined);
+	promise.catch(() => undefined); // whoever awaits it sees it
 	return { promise, resolve, reject };
 }

@@ -29,9 +29,8 @@ export class Fifo<Item> {
 
 	/** Takes everything. */
 	drain(): Item[] {
-		const items = this.#items.slice(this.#head) as Item[];
-		this.#items = [];
-		this.#head = 0;
+		const items: Item[] = [];
+		for (let item = this.take(); item !== undefined; item = this.take()) items.push(item);
 		return items;
 	}
 }

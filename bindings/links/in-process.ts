@@ -25,7 +25,14 @@ import { frameCharge, ReceiveWindow } from "./window.ts";
  *
  * @example
  * ```ts
+ * import { createEngine } from "../engine/engine.ts";
+ * import { hash64 } from "../engine/hash.ts";
+ * import { createInProcessLinks } from "./in-process.ts";
+ * const engine = createEngine();
  * const [source, target] = createInProcessLinks({ hash64: (bytes) => hash64(engine, bytes) });
+ * await source.send({ type: 48, payload: new Uint8Array(2) });
+ * (await target.receive()).release();
+ * await source.close();
  * ```
  */
 export function createInProcessLinks(options: LinkOptions): [Link, Link] {

@@ -46,15 +46,15 @@ export function checkOutgoing(frame: OutgoingFrame, lane: Lane): void {
 	if (!Number.isInteger(frame.type) || frame.type < 0 || frame.type > 0xffff || isLinkType(frame.type))
 		throw new RangeError(`frame.type ${frame.type} is no record type that can be sent`);
 	if (!(frame.payload instanceof Uint8Array)) throw new TypeError("frame.payload must be a Uint8Array");
-	checkLength(frame.payload.byteLength, MAX_FRAME_PAYLOAD_BYTES);
+	if (frame.payload.byteLength > MAX_FRAME_PAYLOAD_BYTES)
+		throw tooLarge(frame.payload.byteLength, MAX_FRAME_PAYLOAD_BYTES);
 	const modelled = frame.modelledByteLength ?? 0;
 	if (!Number.isInteger(modelled) || modelled < 0 || modelled > 0xffff_ffff)
 		throw new RangeError("frame.modelledByteLength must be an integer from 0 to 4294967295");
 }
 
-function checkLength(byteLength: number, limit: number): void {
-	if (byteLength > limit)
-		throw new RangeError(`frame.payload has ${byteLength} bytes, the peer takes at most ${limit}`);
+function tooLarge(byteLength: number, limit: number): RangeError {
+	return new RangeError(`frame.payload has ${byteLength} bytes, the peer takes at most ${limit}`);
 }
 
 /** See the head of this file. */
@@ -99,11 +99,9 @@ export class Outbox {
 		for (const code of [LANE_CODES.urgent, LANE_CODES.bulk]) {
 			const lane = this.#lanes[code];
 			for (let frame = lane.peek(); frame !== undefined; frame = lane.peek()) {
-				try {
-					checkLength(frame.payload.byteLength, this.#maximumFrameBytes);
-				} catch (error) {
+				if (frame.payload.byteLength > this.#maximumFrameBytes) {
 					lane.take();
-					frame.reject(error as RangeError);
+					frame.reject(tooLarge(frame.payload.byteLength, this.#maximumFrameBytes));
 					continue;
 				}
 				const charge = frameCharge(frame.payload.byteLength, frame.modelledByteLength);

@@ -59,9 +59,23 @@ export interface LinkMemory {
  *
  * @example
  * ```ts
- * const link = new StreamLink(stream, { hash64: (bytes) => hash64(engine, bytes) });
- * await link.opened; // throws `unsupported-version` or `corrupt` when the peer cannot be talked to
- * await link.send(encodeRecord({ type: "query", moveId: "m-1" }));
+ * import { connectSimulated } from "../lab/simulated-stream.ts";
+ * import { VirtualClock } from "../lab/virtual-clock.ts";
+ * import { createEngine } from "../engine/engine.ts";
+ * import { hash64 } from "../engine/hash.ts";
+ * import { systemClock } from "../platform/system-clock.ts";
+ * import { encodeRecord } from "../wire/records.ts";
+ * import { StreamLink } from "./stream-link.ts";
+ * const engine = createEngine();
+ * const clock = new VirtualClock(systemClock);
+ * const { a, b } = connectSimulated(clock);
+ * await clock.run(async () => {
+ * 	const [source, target] = [a, b].map((stream) => new StreamLink(stream, { hash64: (bytes) => hash64(engine, bytes) }));
+ * 	await source!.opened; // throws `unsupported-version` or `corrupt` when the peer cannot be talked to
+ * 	await source!.send(encodeRecord({ type: "query", moveId: "m-1" }));
+ * 	(await target!.receive()).release();
+ * 	await source!.close();
+ * });
  * ```
  */
 export class StreamLink implements Link {

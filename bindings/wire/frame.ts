@@ -20,7 +20,7 @@ import { LinkError } from "../ports/link.ts";
 export const FRAME_HEADER_BYTES = 32;
 
 /** The format version this code writes. */
-export const FRAME_VERSION = 1;
+const FRAME_VERSION = 1;
 
 /** XXH3-64 of some bytes: the engine's `hash64`. */
 export type Hash64 = (bytes: Uint8Array) => bigint;

@@ -83,7 +83,7 @@ export function decodePreface(
  * The highest version that both sides speak. Both compute it from the same two prefaces, so both fail or none.
  * @throws {LinkError} `unsupported-version`.
  */
-export function agreeOnVersion(own: VersionRange, peer: VersionRange): number {
+function agreeOnVersion(own: VersionRange, peer: VersionRange): number {
 	const version = Math.min(own.max, peer.max);
 	if (version < own.min || version < peer.min)
 		throw new LinkError(

@@ -13,7 +13,7 @@
 export const OPTIONAL_BIT = 0x8000;
 
 /** The largest type number of the link-internal records. */
-export const LAST_LINK_TYPE = 15;
+const LAST_LINK_TYPE = 15;
 
 /** Link-internal record types. */
 export const LINK_TYPES = {
@@ -68,10 +68,16 @@ export function isLinkType(type: number): boolean {
 }
 
 const NAMES: ReadonlyMap<number, RecordName> = new Map(
-	(Object.keys(RECORD_TYPES) as RecordName[]).map((name) => [RECORD_TYPES[name], name]),
+	Object.keys(RECORD_TYPES)
+		.filter(isRecordName)
+		.map((name) => [RECORD_TYPES[name], name]),
 );
 
 /** The name of a record type; `undefined` for one this version does not know. */
 export function recordName(type: number): RecordName | undefined {
 	return NAMES.get(type);
+}
+
+function isRecordName(name: string): name is RecordName {
+	return Object.hasOwn(RECORD_TYPES, name);
 }

@@ -24,7 +24,7 @@ const RESOURCE_PREFIX_BYTES = HASH_BYTES + 8;
 const STATE_PREFIX_BYTES = 8;
 
 /** Largest payload of a record, in bytes. */
-export function maximumPayloadBytes(name: RecordName): number {
+function maximumPayloadBytes(name: RecordName): number {
 	if (name === "batch") return MAX_BATCH_BYTES;
 	if (name === "resource") return RESOURCE_PREFIX_BYTES + MAX_CHUNK_BYTES;
 	if (name === "state") return STATE_PREFIX_BYTES + MAX_CHUNK_BYTES;

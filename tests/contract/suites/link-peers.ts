@@ -20,7 +20,7 @@ async function failure(promise: Promise<unknown>): Promise<LinkError> {
 }
 
 /** Runs the suite. */
-export function wireOverSockets(name: string, runtime: SocketRuntime): void {
+export function linkPeersContract(name: string, runtime: SocketRuntime): void {
 	const test = suite(name);
 
 	const withStreams = (body: (near: ByteStream, far: ByteStream) => Promise<void>) => async () => {
