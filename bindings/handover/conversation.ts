@@ -52,7 +52,7 @@ export class Conversation {
 	 */
 	async expect<Type extends Record["type"]>(type: Type, signal: AbortSignal): Promise<Extract<Record, { type: Type }>> {
 		const record = await this.#next(signal);
-		if (record.type === type) return record as Extract<Record, { type: Type }>;
+		if (isOfType(record, type)) return record;
 		const error = new MoveError("protocol", `expected the record '${type}', the peer sent '${record.type}'`);
 		this.#failure.abort(error);
 		throw error;
@@ -110,6 +110,10 @@ export class Conversation {
 			this.#arrived?.();
 		}
 	}
+}
+
+function isOfType<Type extends Record["type"]>(record: Record, type: Type): record is Extract<Record, { type: Type }> {
+	return record.type === type;
 }
 
 /** Decodes and releases a frame; `undefined` for an optional record this version does not know. */

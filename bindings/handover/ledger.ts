@@ -13,7 +13,7 @@
  * Over a {@link Store} the ledger survives the process. In memory it answers only as long as the process lives, and says
  * so: an id it has never seen is then `unknown`, never `declined`.
  */
-import type { Store } from "../ports/store.ts";
+import { type Store, StoreError } from "../ports/store.ts";
 
 /** See the head of this file. */
 export type TargetWord = "receiving" | "ready" | "running" | "declined";
@@ -23,6 +23,7 @@ export type SourceWord = "moving" | "released" | "moved" | "kept";
 /** See the head of this file. Keep one per side and process, not one per move. */
 export class MoveLedger<Word extends string> {
 	readonly #words = new Map<string, Word>();
+	readonly #side: "source" | "target";
 	readonly #store: Store | undefined;
 	readonly #prefix: string;
 
@@ -31,6 +32,7 @@ export class MoveLedger<Word extends string> {
 	 * @param store - where to keep the words; in memory if left out.
 	 */
 	constructor(side: "source" | "target", store?: Store) {
+		this.#side = side;
 		this.#store = store;
 		this.#prefix = `moves/${side}/`;
 	}
@@ -44,7 +46,10 @@ export class MoveLedger<Word extends string> {
 	async read(moveId: string): Promise<Word | undefined> {
 		if (this.#store === undefined) return this.#words.get(moveId);
 		const bytes = await this.#store.readReference(this.#prefix + moveId);
-		return bytes === undefined ? undefined : (new TextDecoder().decode(bytes) as Word);
+		if (bytes === undefined) return undefined;
+		const word = new TextDecoder().decode(bytes);
+		if (!this.#isWord(word)) throw new StoreError("invalid", `the ledger holds '${word}' for the move '${moveId}'`);
+		return word;
 	}
 
 	/**
@@ -61,7 +66,17 @@ export class MoveLedger<Word extends string> {
 		const encode = (word: Word | undefined) => (word === undefined ? undefined : new TextEncoder().encode(word));
 		return this.#store.compareAndSetReference(this.#prefix + moveId, encode(from), encode(to));
 	}
+
+	#isWord(text: string): text is Word {
+		return (WORDS[this.#side] as readonly string[]).includes(text); // allowed (cast): widened to search in it
+	}
 }
+
+/** The words of each side. */
+const WORDS: { readonly source: readonly SourceWord[]; readonly target: readonly TargetWord[] } = {
+	source: ["moving", "released", "moved", "kept"],
+	target: ["receiving", "ready", "running", "declined"],
+};
 
 /** The source's ledger. */
 export type SourceLedger = MoveLedger<SourceWord>;

@@ -13,7 +13,12 @@ import { MoveLedger, type SourceLedger } from "../handover/ledger.ts";
 import { MoveError, type MovePhase } from "../handover/move-error.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases, toMoveError, withDeadline } from "../handover/phases.ts";
 import { type CompressionPolicy, compressOnSlowLinks } from "../policies/compression.ts";
-import { type ConvergenceFacts, expectedDowntimeMs, type RoundFacts, type StopReason } from "../policies/convergence.ts";
+import {
+	type ConvergenceFacts,
+	expectedDowntimeMs,
+	type RoundFacts,
+	type StopReason,
+} from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
 import { ProgressEstimator } from "../policies/progress.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -341,14 +346,16 @@ class MoveSession {
 		const moveId = this.#moveId;
 		if (this.#goSent) {
 			// The target may run. Nothing here may, until resolveMove or the caller has decided.
-			await this.#iteration.close().catch(() => undefined);
+			await this.#iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
 			await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(
 				() => undefined,
 			);
 			this.#services.link.abort(error);
 			return { outcome: "unconfirmed", moveId, error, metrics };
 		}
-		await withDeadline(clock, { deadlineMs: 1000 }, () => this.#conversation.giveUp(error)).catch(() => undefined);
+		await withDeadline(clock, { deadlineMs: 1000 }, () => this.#conversation.giveUp(error)).catch(
+			() => undefined, // the peer that is not told finds out by its own deadline
+		);
 		this.#services.link.abort(error);
 		const failure = await this.#runOn(error);
 		return { outcome: "kept", moveId, error: failure, metrics };

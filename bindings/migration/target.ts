@@ -115,7 +115,7 @@ class Reception {
 			return this.#discard(toMoveError(error, undefined, this.#options.signal));
 		}
 		// The guest runs. Whether the source hears of it decides nothing here.
-		await this.#send({ type: "running" }).catch(() => undefined);
+		await this.#send({ type: "running" }).catch(() => undefined); // the source will ask
 		const closing = withDeadline(this.#services.clock, { deadlineMs: IDLE_MS }, () => this.#link.close());
 		await closing.catch(() => this.#link.abort(undefined));
 		return {
@@ -301,7 +301,7 @@ class Reception {
 			const from = this.#state.name === "ready" || this.#state.name === "running" ? "ready" : "receiving";
 			await this.#ledger.step(this.#moveId, from, "declined").catch(() => false); // a dead store: `ready` never becomes `running`
 		}
-		if (this.#grant !== undefined) await lease?.release(this.#grant).catch(() => undefined);
+		if (this.#grant !== undefined) await lease?.release(this.#grant).catch(() => undefined); // it expires
 		await this.#guest?.discard().catch(() => undefined); // a crashed guest is gone already
 		const word: Record =
 			error.code === "refused"
