@@ -4,7 +4,7 @@ import { connectSimulated } from "../../bindings/lab/simulated-stream.ts";
 import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
 import { StreamLink } from "../../bindings/links/stream-link.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
-import type { IncomingFrame } from "../../bindings/ports/link.ts";
+import type { IncomingFrame, LinkError } from "../../bindings/ports/link.ts";
 import { PROTOCOL_VERSIONS } from "../../bindings/wire/link-records.ts";
 import { RECORD_TYPES } from "../../bindings/wire/record-types.ts";
 import { testHash64 } from "../contract/suites/hash.ts";
@@ -42,6 +42,26 @@ async function drain(link: StreamLink, consume: (frame: IncomingFrame) => Promis
 test("both sides learn the version they speak", async () => {
 	const links = MemoryStream.pair().map((stream) => new StreamLink(stream, { hash64: testHash64 }));
 	for (const link of links) assert.is(await link.opened, PROTOCOL_VERSIONS.max);
+});
+
+test("a version that does not fit is said even when the news travels slowly", async () => {
+	const clock = new VirtualClock(systemClock);
+	const faults = [{ kind: "partition", from: "b", when: { atMs: 0 }, durationMs: 50 }] as const;
+	const { a, b } = connectSimulated(clock, { latencyMs: 5, faults });
+	await clock.run(async () => {
+		const links = [
+			new StreamLink(a, { hash64: testHash64, protocol: { min: 1, max: 1 } }),
+			new StreamLink(b, { hash64: testHash64, protocol: { min: 2, max: 2 } }),
+		];
+		const codes = links.map((link) =>
+			link.opened.then(
+				() => "opened",
+				(error: LinkError) => error.code,
+			),
+		);
+		assert.equal(await Promise.all(codes), ["unsupported-version", "unsupported-version"]);
+		assert.is(clock.now(), 50);
+	});
 });
 
 test("impossible limits are a mistake of the caller", () => {
