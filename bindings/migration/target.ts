@@ -56,14 +56,18 @@ export type ReceiveResult =
 	  }
 	/** Nothing of it is left here. */
 	| { readonly outcome: "discarded"; readonly moveId: string | undefined; readonly error: MoveError }
-	/** The link carried a question about an earlier move. */
-	| { readonly outcome: "answered"; readonly moveId: string; readonly status: AnswerStatus };
+	/** The link only carried a question: about an earlier move, or whether one is possible. */
+	| { readonly outcome: "answered"; readonly moveId: string; readonly status: AnswerStatus | "welcome" | "refused" };
 
 /** What a target says of a move when asked. */
 export type AnswerStatus = Extract<Record, { type: "answer" }>["status"];
 
+type RecordOf<Type extends Record["type"]> = Extract<Record, { type: Type }>;
+
 const IDLE_MS = 30_000;
 const READY_MS = 30_000;
+/** How long a last word may take before the link is dropped, in ms. */
+const FAREWELL_MS = 1000;
 
 /**
  * Serves one incoming link: a move, or a query about one.
@@ -109,6 +113,7 @@ class Reception {
 		try {
 			const first = await this.#take((record) => Promise.resolve(record));
 			if (first?.type === "query") return await this.#answer(first.moveId);
+			if (first?.type === "hello" && first.intent === "check") return await this.#answerCheck(first);
 			await this.#greet(first);
 			while (this.#state.name !== "running") await this.#take((record, frame) => this.#onRecord(record, frame));
 		} catch (error) {
@@ -148,9 +153,44 @@ class Reception {
 
 	async #answer(moveId: string): Promise<ReceiveResult> {
 		const status = await answerFromLedger(this.#ledger, moveId);
-		await this.#send({ type: "answer", moveId, status }).catch(() => undefined); // the asker will ask again
-		await this.#link.close();
+		await this.#sayAndClose({ type: "answer", moveId, status });
 		return { outcome: "answered", moveId, status };
+	}
+
+	/** The last word to somebody who only asked, and who may have left: then they will ask again. */
+	async #sayAndClose(word: Record): Promise<void> {
+		const said = withDeadline(this.#services.clock, { deadlineMs: FAREWELL_MS }, async () => {
+			await this.#send(word);
+			await this.#link.close();
+		});
+		await said.catch(() => this.#link.abort(undefined));
+	}
+
+	/** Says whether this side would take the guest, and does nothing else. */
+	async #answerCheck(hello: RecordOf<"hello">): Promise<ReceiveResult> {
+		const { moveId } = hello;
+		const { obstacle, factory } = this.#judge(hello.layout);
+		const word: Record =
+			factory === undefined
+				? { type: "refuse", code: "refused", message: obstacle }
+				: this.#welcome(factory.missing(hello.layout));
+		await this.#sayAndClose(word);
+		return { outcome: "answered", moveId, status: factory === undefined ? "refused" : "welcome" };
+	}
+
+	/** The factory for such a guest, or why there is none. */
+	#judge(layout: GuestLayout): { readonly factory: GuestFactory | undefined; readonly obstacle: string } {
+		const factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
+		if (factory === undefined) return { factory, obstacle: `this target takes no guests of kind '${layout.kind}'` };
+		const obstacle = factory
+			.check(layout)
+			.map(({ message }) => message)
+			.join("; ");
+		return { factory: obstacle === "" ? factory : undefined, obstacle };
+	}
+
+	#welcome(missing: readonly string[]): Record {
+		return { type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: DEFAULT_WINDOW_BYTES, missing };
 	}
 
 	async #greet(hello: Record | undefined): Promise<void> {
@@ -162,11 +202,9 @@ class Reception {
 		const { layout, moveId } = hello;
 		this.#moveId = moveId;
 		this.#layout = layout;
-		this.#factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
-		if (this.#factory === undefined)
-			throw new MoveError("refused", `this target takes no guests of kind '${layout.kind}'`);
-		const obstacles = this.#factory.check(layout);
-		if (obstacles.length > 0) throw new MoveError("refused", obstacles.map(({ message }) => message).join("; "));
+		const { factory, obstacle } = this.#judge(layout);
+		if (factory === undefined) throw new MoveError("refused", obstacle);
+		this.#factory = factory;
 		if (!(await this.#ledger.step(moveId, undefined, "receiving"))) {
 			this.#moveId = undefined; // not ours to decline
 			throw new MoveError("refused", `the move '${moveId}' is already known here`);
@@ -175,7 +213,7 @@ class Reception {
 		this.#enter(
 			missing.length === 0 ? { name: "setting-up" } : { name: "collecting", layout, missing: new Set(missing) },
 		);
-		await this.#send({ type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: DEFAULT_WINDOW_BYTES, missing });
+		await this.#send(this.#welcome(missing));
 		if (missing.length === 0) await this.#setUp();
 	}
 
@@ -314,7 +352,7 @@ class Reception {
 							...(error.pageIndex === undefined ? {} : { pageIndex: error.pageIndex }),
 						}
 					: { type: "abort", code: error.code, message: error.message };
-		const farewell = withDeadline(clock, { deadlineMs: 1000 }, async () => {
+		const farewell = withDeadline(clock, { deadlineMs: FAREWELL_MS }, async () => {
 			await this.#send(word);
 			await this.#link.close();
 		});

@@ -130,6 +130,8 @@ export class Iteration {
 
 	/** Live rounds until the policy says stop. @returns its reason. */
 	async live(policy: ConvergencePolicy, signal: AbortSignal): Promise<StopReason> {
+		// The guest may have grown before the cursor was open: those pages are in no harvest.
+		await this.#noteSize(this.#guest.pages.pageCount, signal);
 		this.#toSend.setRange(0, this.#pageCount);
 		for (;;) {
 			await this.#round(signal, false);

@@ -92,7 +92,7 @@ function readHello(fields: Fields): HelloRecord {
 	return {
 		type: "hello",
 		protocol: readVersions(fields.object("protocol")),
-		intent: fields.oneOf("intent", ["move"]),
+		intent: fields.oneOf("intent", ["move", "check"]),
 		moveId: readMoveId(fields),
 		technique: fields.name("technique"),
 		verification: fields.oneOf("verification", ["transport", "full"]),

@@ -8,12 +8,12 @@ import type { VersionRange } from "./link-records.ts";
 /** `transport`: what was sent is what was installed. `full`: the paused source's whole memory is hashed again as well. */
 export type Verification = "transport" | "full";
 
-/** Opens a move: the first record, from the side that has the guest. */
+/** Opens a move, or asks whether one is possible: the first record, from the side that has the guest. */
 export interface HelloRecord {
 	readonly type: "hello";
 	readonly protocol: VersionRange;
-	/** What the connection is for; later versions add other words. */
-	readonly intent: "move";
+	/** `check` only asks whether the target would take the guest: it answers and nothing else happens. */
+	readonly intent: "move" | "check";
 	readonly moveId: string;
 	readonly technique: string;
 	readonly verification: Verification;

@@ -25,7 +25,7 @@ import type { Lease, LeaseGrant } from "../../bindings/ports/lease.ts";
 import type { Link } from "../../bindings/ports/link.ts";
 
 const engine = createEngine();
-const LINK_OPTIONS = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
+export const LINK_OPTIONS = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
 
 /** Pages of the world's guest: enough for several windows of frames, little enough for thousands of runs. */
 export const PAGES = 48;
