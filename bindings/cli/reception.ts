@@ -81,9 +81,9 @@ class SeatedFactory implements GuestFactory {
 		return new SeatedFactory(this.#inner, this.#seat);
 	}
 
-	check(layout: GuestLayout): ReturnType<GuestFactory["check"]> {
+	check(...args: Parameters<GuestFactory["check"]>): ReturnType<GuestFactory["check"]> {
 		if (this.#seat.taken) return [{ fact: "seat", message: "this process has a guest already, and room for one" }];
-		return this.#inner.check(layout);
+		return this.#inner.check(...args);
 	}
 
 	missing(layout: GuestLayout): readonly string[] {

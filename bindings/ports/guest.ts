@@ -195,7 +195,7 @@ export interface ResourceFact {
 export interface GuestFactory {
 	readonly kind: string;
 	/** Reasons why this factory cannot take such a guest; empty if it can. Never allocates. */
-	check(layout: GuestLayout): readonly Obstacle[];
+	check(layout: GuestLayout, options?: SetUpOptions): readonly Obstacle[];
 	/** Hashes of resources that this factory lacks. */
 	missing(layout: GuestLayout): readonly string[];
 	/**
@@ -207,7 +207,17 @@ export interface GuestFactory {
 		layout: GuestLayout,
 		resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
 		signal?: AbortSignal,
+		options?: SetUpOptions,
 	): Promise<PreparedTarget>;
+}
+
+/** What a target has to be able to do. */
+export interface SetUpOptions {
+	/**
+	 * It may have to run while pages are missing: what that needs (code rewritten, checks attached) is done in set-up, and
+	 * the guest is a `FaultingGuest`. A factory that cannot do this names the obstacle in {@link GuestFactory.check}.
+	 */
+	readonly faulting?: boolean;
 }
 
 /** A target that has not run: paused, its memory zero. */
@@ -234,6 +244,7 @@ export type GuestErrorCode =
 	| "too-large"
 	| "incompatible"
 	| "state"
+	| "missing"
 	| "crashed";
 
 /**
@@ -248,6 +259,7 @@ export type GuestErrorCode =
  * | `too-large` | more pages than the target's limit |
  * | `incompatible` | a fact differs; the message names it |
  * | `state` | state that cannot be captured or restored, by name |
+ * | `missing` | pages of a guest in post-copy are not here yet; what can wait for them should be called instead |
  * | `crashed` | the guest's own worker or process failed; its cause is attached |
  */
 export class GuestError extends Error {

@@ -3,16 +3,18 @@
  * that keep their data in one buffer, and for every test of what is above guests.
  *
  * Invariants: {@link MemoryGuest.write} fails while the guest is paused, so nothing changes then; every write is noted in
- * the dirty log before it returns, so the log is exact.
+ * the dirty log before it returns, so the log is exact. While pages are missing (post-copy), what touches one waits
+ * ({@link MemoryGuest.load}, {@link MemoryGuest.store}, {@link MemoryGuest.touch}) or fails (`read`, `write`); nothing ever
+ * sees bytes of a page that has not come.
  */
-import { BatchDecoder, BatchEncoder, batchHashes } from "../../engine/batch.ts";
+import { BatchDecoder, BatchEncoder, batchHashes, type DecodedBatch } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { FaultControl, FaultingGuest, InstalledPages } from "../../ports/faulting-guest.ts";
 import {
 	type AppliedPages,
 	type EncodedBatch,
-	type Guest,
 	GuestError,
 	type GuestFactory,
 	type GuestLayout,
@@ -24,6 +26,10 @@ import {
 	type PageBatch,
 	type PreparedTarget,
 } from "../../ports/guest.ts";
+import type { OrderedGuest } from "../../ports/ordered-guest.ts";
+import { bitsByteLength } from "../page-bits.ts";
+import { MissingPages } from "./missing-pages.ts";
+import { UseOrder } from "./use-order.ts";
 import { WriteLog } from "./write-log.ts";
 
 /** What a memory guest is made with. */
@@ -33,6 +39,14 @@ export interface MemoryGuestOptions {
 	readonly maximumPageCount?: number;
 	/** What must be equal on both sides. */
 	readonly facts?: Readonly<Record<string, string>>;
+	/** The time in ms, for what waits for missing pages take; without it they take none. */
+	readonly now?: () => number;
+}
+
+/** Pages firstPage … firstPage + pageCount − 1. */
+interface PageRange {
+	readonly firstPage: number;
+	readonly pageCount: number;
 }
 
 /**
@@ -44,14 +58,18 @@ export interface MemoryGuestOptions {
  * guest.write(5 * 4096, new TextEncoder().encode("hello"));
  * ```
  */
-export class MemoryGuest implements Guest {
+export class MemoryGuest implements FaultingGuest, OrderedGuest {
 	readonly kind = "memory";
 	readonly dirty: WriteLog;
+	readonly order: UseOrder;
+	readonly faulting: FaultControl;
 	readonly pages: GuestPages;
 	readonly state: GuestState;
 	readonly #engine: Engine = createEngine();
 	readonly #maximumPageCount: number;
 	readonly #facts: Readonly<Record<string, string>>;
+	readonly #missing: MissingPages;
+	#decoder: BatchDecoder | undefined;
 	#bytes: Uint8Array<ArrayBuffer>;
 	#status: "running" | "paused" | "gone";
 	#state: Uint8Array<ArrayBuffer> = new Uint8Array(0);
@@ -68,6 +86,9 @@ export class MemoryGuest implements Guest {
 		this.#facts = facts;
 		this.#status = status;
 		this.dirty = new WriteLog(this.#engine, maximumPageCount, () => this.pageCount);
+		this.order = new UseOrder(maximumPageCount);
+		this.#missing = new MissingPages(options.now ?? (() => 0));
+		this.faulting = this.#makeFaulting();
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
 	}
@@ -93,25 +114,50 @@ export class MemoryGuest implements Guest {
 		return this.#state.slice();
 	}
 
-	/** Writes into memory. @throws {GuestError} `gone`, or `not-running` while paused; RangeError beyond the memory. */
+	/**
+	 * Writes into memory.
+	 * @throws {GuestError} `gone`, `not-running` while paused, `missing` (see {@link store}); RangeError beyond the memory.
+	 */
 	write(byteOffset: number, bytes: Uint8Array): void {
 		this.#require("running");
-		if (byteOffset < 0 || byteOffset + bytes.byteLength > this.#bytes.byteLength)
-			throw new RangeError(
-				`byteOffset: ${byteOffset} + ${bytes.byteLength} bytes lie beyond ${this.#bytes.byteLength}`,
-			);
-		if (bytes.byteLength === 0) return;
+		const { firstPage, pageCount } = this.#use(byteOffset, bytes.byteLength);
 		this.#bytes.set(bytes, byteOffset);
-		const firstPage = Math.floor(byteOffset / PAGE_BYTES);
-		this.dirty.note(firstPage, Math.floor((byteOffset + bytes.byteLength - 1) / PAGE_BYTES) - firstPage + 1);
+		if (pageCount > 0) this.dirty.note(firstPage, pageCount);
 	}
 
-	/** A copy of a part of the memory. @throws {GuestError} `gone`; RangeError beyond the memory. */
+	/**
+	 * A copy of a part of the memory.
+	 * @throws {GuestError} `gone`, `missing` (see {@link load}); RangeError beyond the memory.
+	 */
 	read(byteOffset: number, byteLength: number): Uint8Array<ArrayBuffer> {
 		this.#require("any");
-		if (byteOffset < 0 || byteOffset + byteLength > this.#bytes.byteLength)
-			throw new RangeError(`byteOffset: ${byteOffset} + ${byteLength} bytes lie beyond ${this.#bytes.byteLength}`);
+		this.#use(byteOffset, byteLength);
 		return this.#bytes.slice(byteOffset, byteOffset + byteLength);
+	}
+
+	/**
+	 * Resolves when the pages of this range are here; to a guest whose pages are all here, at once.
+	 * @throws {GuestError} `gone` if it is discarded meanwhile; RangeError beyond the memory.
+	 */
+	async touch(byteOffset: number, byteLength: number): Promise<void> {
+		this.#require("any");
+		const { firstPage, pageCount } = this.#pagesOf(byteOffset, byteLength);
+		await this.#missing.wait(firstPage, pageCount);
+		this.#require("any");
+		this.#noteUse(firstPage, pageCount);
+	}
+
+	/** {@link read} that waits for missing pages. */
+	async load(byteOffset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
+		await this.touch(byteOffset, byteLength);
+		return this.read(byteOffset, byteLength);
+	}
+
+	/** {@link write} that waits for missing pages. */
+	async store(byteOffset: number, bytes: Uint8Array): Promise<void> {
+		this.#require("running");
+		await this.touch(byteOffset, bytes.byteLength);
+		this.write(byteOffset, bytes);
 	}
 
 	/** Adds zero pages at the end while running. @throws RangeError beyond the maximum. */
@@ -134,6 +180,7 @@ export class MemoryGuest implements Guest {
 
 	discard(): Promise<void> {
 		this.#status = "gone";
+		this.#missing.fail(new GuestError("gone", "the guest has been discarded"));
 		this.#bytes = new Uint8Array(0);
 		this.#engine.dispose();
 		return Promise.resolve();
@@ -146,17 +193,12 @@ export class MemoryGuest implements Guest {
 	#makePages(): GuestPages {
 		const guest = this;
 		const encoder = new BatchEncoder(this.#engine);
-		let decoder: BatchDecoder | undefined;
 		return {
 			get pageCount() {
 				return guest.pageCount;
 			},
 			encode: (pageIndices, { compress }) => this.#do(() => this.#encode(encoder, pageIndices, compress)),
-			apply: (batch) =>
-				this.#do(() => {
-					decoder ??= new BatchDecoder(this.#engine);
-					return this.#apply(decoder, batch);
-				}),
+			apply: (batch) => this.#do(() => this.#apply(batch)),
 			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
 		};
@@ -186,7 +228,23 @@ export class MemoryGuest implements Guest {
 		};
 	}
 
+	#makeFaulting(): FaultControl {
+		return {
+			pinned: () => this.#do(() => new Uint8Array(bitsByteLength(this.pageCount))),
+			begin: (missing, onFault) =>
+				this.#do(() => {
+					this.#require("paused");
+					this.#missing.begin(missing, this.pageCount, onFault);
+				}),
+			install: (batch, taken) => this.#do(() => this.#install(batch, taken)),
+			end: () => this.#do(() => this.#missing.end()),
+			faultReport: () => this.#missing.report(),
+		};
+	}
+
 	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, compress: boolean): PageBatch {
+		if (pageIndices.some((page) => this.#missing.has(page)))
+			throw new GuestError("missing", "pages that are not here yet cannot be sent on");
 		const encoded = encoder.encode({
 			pageIndices,
 			source: { kind: "memory", bytes: this.#bytes },
@@ -205,14 +263,62 @@ export class MemoryGuest implements Guest {
 		};
 	}
 
-	#apply(decoder: BatchDecoder, batch: EncodedBatch): AppliedPages {
+	#apply(batch: EncodedBatch): AppliedPages {
 		this.#require("paused");
-		const decoded = decoder.decode(batch.bytes, { pageCount: this.pageCount, checksum: batch.checksum });
+		const decoded = this.#decode(batch);
 		decoded.install(this.#bytes);
 		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
 	}
 
+	#decode(batch: EncodedBatch): DecodedBatch {
+		this.#decoder ??= new BatchDecoder(this.#engine);
+		return this.#decoder.decode(batch.bytes, { pageCount: this.pageCount, checksum: batch.checksum });
+	}
+
+	#install(batch: EncodedBatch, taken: () => void): InstalledPages {
+		const decoded = this.#decode(batch);
+		const pageIndices = decoded.pageIndices();
+		const hashes = batchHashes(batch.bytes, decoded.pages);
+		// Pages that are here may have changed since: what the batch says of them is undone before anybody can see it.
+		const kept = pageIndices.filter((page) => !this.#missing.has(page));
+		const contents = Array.from(kept, (page) => this.#bytes.slice(page * PAGE_BYTES, (page + 1) * PAGE_BYTES));
+		decoded.install(this.#bytes);
+		for (const [i, page] of kept.entries()) this.#bytes.set(contents[i]!, page * PAGE_BYTES);
+		taken();
+		const isNew = Array.from(pageIndices, (page) => this.#missing.has(page));
+		for (const page of pageIndices) if (this.#missing.has(page)) this.#missing.arrived(page);
+		return {
+			pageIndices: pageIndices.filter((_, i) => isNew[i]),
+			hashes: hashes.filter((_, i) => isNew[Math.floor(i / HASH_BYTES)]),
+			duplicates: kept.length,
+		};
+	}
+
+	/** The pages of a range, noted as used; all are here. */
+	#use(byteOffset: number, byteLength: number): PageRange {
+		const range = this.#pagesOf(byteOffset, byteLength);
+		if (this.#missing.hasAny(range.firstPage, range.pageCount))
+			throw new GuestError("missing", "pages of this range are not here yet: load, store and touch wait for them");
+		this.#noteUse(range.firstPage, range.pageCount);
+		return range;
+	}
+
+	#noteUse(firstPage: number, pageCount: number): void {
+		this.order.note(firstPage, pageCount);
+		this.#missing.noteTouch(firstPage, pageCount);
+	}
+
+	#pagesOf(byteOffset: number, byteLength: number): PageRange {
+		if (byteOffset < 0 || byteOffset + byteLength > this.#bytes.byteLength)
+			throw new RangeError(`byteOffset: ${byteOffset} + ${byteLength} bytes lie beyond ${this.#bytes.byteLength}`);
+		const firstPage = Math.floor(byteOffset / PAGE_BYTES);
+		if (byteLength === 0) return { firstPage, pageCount: 0 };
+		return { firstPage, pageCount: Math.floor((byteOffset + byteLength - 1) / PAGE_BYTES) - firstPage + 1 };
+	}
+
 	#hashes(firstPage: number, pageCount: number): Uint8Array {
+		if (this.#missing.hasAny(firstPage, pageCount))
+			throw new GuestError("missing", "pages that are not here yet have no hash");
 		const hashes = new Uint8Array(pageCount * HASH_BYTES);
 		for (let i = 0; i < pageCount; i++) {
 			const at = (firstPage + i) * PAGE_BYTES;
@@ -285,7 +391,11 @@ export class MemoryGuestFactory implements GuestFactory {
 	setUp(layout: GuestLayout): Promise<PreparedTarget> {
 		const startedMs = this.#clock.now();
 		const maximumPageCount = Math.min(this.#maximumPageCount, Math.max(layout.maximumPageCount, layout.pageCount));
-		const guest = new MemoryGuest({ pageCount: layout.pageCount, maximumPageCount, facts: layout.facts }, "paused");
+		const now = () => this.#clock.now();
+		const guest = new MemoryGuest(
+			{ pageCount: layout.pageCount, maximumPageCount, facts: layout.facts, now },
+			"paused",
+		);
 		return Promise.resolve({ guest, setupMs: this.#clock.now() - startedMs });
 	}
 }

@@ -10,6 +10,7 @@ import {
 	type Obstacle,
 	PAGE_BYTES,
 	type PreparedTarget,
+	type SetUpOptions,
 } from "../../ports/guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { WasmGuest } from "./guest.ts";
@@ -74,9 +75,10 @@ export class WasmGuestFactory implements GuestFactory {
 		return new WasmGuestFactory({ ...options, modules }, programs);
 	}
 
-	check(layout: GuestLayout): readonly Obstacle[] {
+	check(layout: GuestLayout, options: SetUpOptions = {}): readonly Obstacle[] {
 		const obstacles: Obstacle[] = [];
 		const add = (fact: string, message: string): void => void obstacles.push({ fact, message });
+		if (options.faulting) add("faulting", "this target's wasm guests cannot run while pages are missing");
 		if (layout.kind !== this.kind) {
 			add("kind", `the source is a ${layout.kind} guest, this target takes wasm guests`);
 			return obstacles;
@@ -125,9 +127,10 @@ export class WasmGuestFactory implements GuestFactory {
 		layout: GuestLayout,
 		resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
 		signal?: AbortSignal,
+		setUpOptions?: SetUpOptions,
 	): Promise<PreparedTarget> {
 		const startMs = this.#options.clock.now();
-		const [obstacle] = this.check(layout);
+		const [obstacle] = this.check(layout, setUpOptions);
 		if (obstacle !== undefined) {
 			const code = obstacle.fact === "pageCount" ? "too-large" : "incompatible";
 			throw new GuestError(code, `${obstacle.fact}: ${obstacle.message}`);
