@@ -70,6 +70,23 @@ export class Fields {
 		return value;
 	}
 
+	/** An array of at most `maximumLength` integers of [minimum, maximum]. */
+	integers(name: string, maximumLength: number, minimum: number, maximum: number): readonly number[] {
+		return this.list(name, maximumLength).map((value) => {
+			if (typeof value !== "number") this.fail("wrong-type", name, "must hold numbers");
+			if (!Number.isInteger(value) || value < minimum || value > maximum)
+				this.fail("out-of-range", name, `must hold integers from ${minimum} to ${maximum}`);
+			return value;
+		});
+	}
+
+	/** `true` or `false`. */
+	flag(name: string): boolean {
+		const value = this.#required(name);
+		if (typeof value !== "boolean") this.fail("wrong-type", name, "must be true or false");
+		return value;
+	}
+
 	/** A finite number that is not negative. */
 	duration(name: string): number {
 		const value = this.#required(name);

@@ -2,6 +2,8 @@
 import { Fields } from "./fields.ts";
 import { HASH_DIGITS, readLayout } from "./layout-fields.ts";
 import {
+	MAX_CORRUPT_PAGES,
+	MAX_HISTOGRAM_BUCKETS,
 	MAX_MESSAGE_CHARACTERS,
 	MAX_MOVE_ID_CHARACTERS,
 	MAX_PAGE_COUNT,
@@ -11,7 +13,7 @@ import {
 	MIN_WINDOW_BYTES,
 } from "./limits.ts";
 import type { VersionRange } from "./link-records.ts";
-import type { HelloRecord, JsonRecord } from "./record-shapes.ts";
+import type { HelloRecord, JsonRecord, PagingReport } from "./record-shapes.ts";
 import { WireError } from "./wire-error.ts";
 
 /** Hexadecimal digits of an XXH3-128. */
@@ -62,6 +64,19 @@ const READERS: { readonly [Type in JsonRecord["type"]]: Reader<Type> } = {
 		moveId: readMoveId(fields),
 		status: fields.oneOf("status", ["running", "declined", "ready", "receiving", "unknown"]),
 	}),
+	complete: (fields) => ({
+		type: "complete",
+		digest: fields.hex("digest", DIGEST_DIGITS),
+		pageCount: fields.integer("pageCount", 0, MAX_PAGE_COUNT),
+		report: readReport(fields.object("report")),
+	}),
+	accepted: () => ({ type: "accepted" }),
+	corrupt: (fields) => ({
+		type: "corrupt",
+		pageIndices: fields.integers("pageIndices", MAX_CORRUPT_PAGES, 0, MAX_U32),
+		pageCount: fields.integer("pageCount", 0, MAX_PAGE_COUNT),
+	}),
+	recover: (fields) => ({ type: "recover", moveId: readMoveId(fields) }),
 };
 
 /**
@@ -97,7 +112,21 @@ function readHello(fields: Fields): HelloRecord {
 		technique: fields.name("technique"),
 		verification: fields.oneOf("verification", ["transport", "full"]),
 		layout: readLayout(fields.object("layout")),
+		...(fields.has("faulting") ? { faulting: fields.flag("faulting") } : {}),
 		windowBytes: readWindow(fields),
+	};
+}
+
+function readReport(fields: Fields): PagingReport {
+	return {
+		faults: fields.integer("faults", 0, Number.MAX_SAFE_INTEGER),
+		minorFaults: fields.integer("minorFaults", 0, Number.MAX_SAFE_INTEGER),
+		blockedMs: fields.duration("blockedMs"),
+		p50Ms: fields.duration("p50Ms"),
+		p90Ms: fields.duration("p90Ms"),
+		maximumMs: fields.duration("maximumMs"),
+		histogram: fields.integers("histogram", MAX_HISTOGRAM_BUCKETS, 0, Number.MAX_SAFE_INTEGER),
+		...(fields.has("touchedPages") ? { touchedPages: fields.integer("touchedPages", 0, MAX_PAGE_COUNT) } : {}),
 	};
 }
 

@@ -56,6 +56,18 @@ export const MAX_PAGE_COUNT = 0xffff_ffff;
 export const MIN_PAGE_BYTES = 1024;
 export const MAX_PAGE_BYTES: number = 1024 * 1024;
 
+/** Pages that one part of a set of missing pages covers: a bitmap of {@link MAX_CHUNK_BYTES}, 32 GiB of guest. */
+export const MAX_PAGE_SET_PAGES: number = 8 * MAX_CHUNK_BYTES;
+
+/** Pages that one fault record names: as many as a batch holds. A guest waits with as many as it has threads. */
+export const MAX_FAULT_PAGES: number = MAX_BATCH_PAGES;
+
+/** Pages that are named one by one when a finished post-copy turns out to be corrupt; the rest are counted. */
+export const MAX_CORRUPT_PAGES = 256;
+
+/** Buckets of a histogram of waits: 2^31 µs are 36 minutes. */
+export const MAX_HISTOGRAM_BUCKETS = 32;
+
 /** Bytes of the smallest window: one control payload must always fit. */
 export const MIN_WINDOW_BYTES: number = 64 * 1024;
 

@@ -2,7 +2,7 @@
  * The records above a link, as values: a discriminated union over `type`. `records.ts` turns them into frames and back;
  * `docs/protocol.md` says who sends which and when.
  */
-import type { EncodedBatch, GuestLayout } from "../ports/guest.ts";
+import type { EncodedBatch, GuestLayout, PageBits } from "../ports/guest.ts";
 import type { VersionRange } from "./link-records.ts";
 
 /** `transport`: what was sent is what was installed. `full`: the paused source's whole memory is hashed again as well. */
@@ -18,6 +18,8 @@ export interface HelloRecord {
 	readonly technique: string;
 	readonly verification: Verification;
 	readonly layout: GuestLayout;
+	/** The guest may have to run at the target while pages are missing (post-copy); absent: it never will. */
+	readonly faulting?: boolean;
 	/** What this side's link takes before it gives credit: larger batches than that gain nothing. */
 	readonly windowBytes: number;
 }
@@ -138,6 +140,86 @@ export interface AnswerRecord {
 	readonly status: MoveStatus;
 }
 
+/**
+ * A part of the set of missing pages: in the switch, what the target will have to wait for; at the beginning of a
+ * recovery, what has not arrived. Parts come in order and without gaps until they cover every page.
+ */
+export interface MissingRecord {
+	readonly type: "missing";
+	/** A multiple of 8. */
+	readonly firstPage: number;
+	/** Pages covered: bit i stands for page firstPage + i. */
+	readonly pageCount: number;
+	readonly bits: PageBits;
+}
+
+/** The guest has touched these pages and waits for them. On the urgent lane. */
+export interface FaultRecord {
+	readonly type: "fault";
+	readonly pageIndices: Uint32Array<ArrayBuffer>;
+}
+
+/** A batch has left the link at the target: room for another. On the urgent lane. */
+export interface TakenRecord {
+	readonly type: "taken";
+	/** The first page of the batch. */
+	readonly pageIndex: number;
+	readonly pageCount: number;
+}
+
+/** How the target has felt the faults. */
+export interface PagingReport {
+	/** Touches that had to wait. */
+	readonly faults: number;
+	/** Touches of a page that had come but was not installed yet. */
+	readonly minorFaults: number;
+	readonly blockedMs: number;
+	readonly p50Ms: number;
+	readonly p90Ms: number;
+	readonly maximumMs: number;
+	/** Waits of 2^i to 2^(i+1) µs, i from 0; the first also counts shorter ones, the last longer ones. */
+	readonly histogram: readonly number[];
+	/** Missing pages that the guest has touched, where it can tell. */
+	readonly touchedPages?: number;
+}
+
+/** Every page has been installed at the target. */
+export interface CompleteRecord {
+	readonly type: "complete";
+	/** Over the page hashes of what arrived, with an empty state. XXH3-128 in hexadecimal. */
+	readonly digest: string;
+	readonly pageCount: number;
+	readonly report: PagingReport;
+}
+
+/** What arrived is what the source has: it gives its copy up. */
+export interface AcceptedRecord {
+	readonly type: "accepted";
+}
+
+/** What arrived is something else: the hashes of what should have, in order and without gaps. */
+export interface HashesRecord {
+	readonly type: "hashes";
+	readonly firstPage: number;
+	/** 16 bytes a page. */
+	readonly hashes: Uint8Array<ArrayBuffer>;
+}
+
+/** Pages at the target that are not the source's. The guest runs there: nothing can be undone. */
+export interface CorruptRecord {
+	readonly type: "corrupt";
+	/** The first of them. */
+	readonly pageIndices: readonly number[];
+	/** How many there are. */
+	readonly pageCount: number;
+}
+
+/** Takes up the paging of an earlier move: the first record of a connection of its own, from the source. */
+export interface RecoverRecord {
+	readonly type: "recover";
+	readonly moveId: string;
+}
+
 /** Records whose payload is JSON. */
 export type JsonRecord =
 	| HelloRecord
@@ -153,7 +235,14 @@ export type JsonRecord =
 	| RunningRecord
 	| AbortRecord
 	| QueryRecord
-	| AnswerRecord;
+	| AnswerRecord
+	| CompleteRecord
+	| AcceptedRecord
+	| CorruptRecord
+	| RecoverRecord;
+
+/** Records about missing pages with a binary payload. */
+export type PagingRecord = MissingRecord | FaultRecord | TakenRecord | HashesRecord;
 
 /** Every record above the link. */
-export type Record = JsonRecord | ResourceRecord | BatchRecord | StateRecord;
+export type Record = JsonRecord | ResourceRecord | BatchRecord | StateRecord | PagingRecord;

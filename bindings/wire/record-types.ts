@@ -6,6 +6,7 @@
  *   16 … 31      handshake
  *   32 … 47      transfer
  *   48 … 63      handover
+ *   64 … 79      paging: pages that travel after the guest has been handed over
  *   bit 15       optional: a peer that does not know the record ignores it; an unknown record without it is an error
  */
 
@@ -44,6 +45,14 @@ export const RECORD_TYPES = {
 	abort: 52,
 	query: 53,
 	answer: 54,
+	missing: 64,
+	fault: 65,
+	taken: 66,
+	complete: 67,
+	accepted: 68,
+	hashes: 69,
+	corrupt: 70,
+	recover: 71,
 } as const;
 
 /** The name of a record above the link. */

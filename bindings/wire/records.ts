@@ -2,16 +2,19 @@
  * The records that two sides exchange above a link, and their bytes. `docs/protocol.md` says who sends which and when.
  *
  *   JSON     hello welcome refuse prepared layout digest round ready reject go running abort query answer
+ *            complete accepted corrupt recover
  *            one UTF-8 object; unknown fields are ignored, known ones are checked for type, range and length
  *   binary   resource   32 bytes SHA-256 · u32 offset · u32 total · bytes
  *            state      u32 offset · u32 total · bytes
  *            batch      the engine's encoding as it is
+ *            missing fault taken hashes   paging-records.ts
  *
  * The bytes of binary records are views of the frame's payload: they are valid until the frame is released.
  */
 import type { IncomingFrame, OutgoingFrame } from "../ports/link.ts";
 import { decodeJson, encodeJson } from "./json-records.ts";
 import { MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_CONTROL_BYTES, MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "./limits.ts";
+import { decodePaging, encodePaging, maximumPagingBytes } from "./paging-records.ts";
 import type { Record, ResourceRecord, StateRecord } from "./record-shapes.ts";
 import { isOptional, RECORD_TYPES, type RecordName, recordName } from "./record-types.ts";
 import { WireError } from "./wire-error.ts";
@@ -28,7 +31,7 @@ function maximumPayloadBytes(name: RecordName): number {
 	if (name === "batch") return MAX_BATCH_BYTES;
 	if (name === "resource") return RESOURCE_PREFIX_BYTES + MAX_CHUNK_BYTES;
 	if (name === "state") return STATE_PREFIX_BYTES + MAX_CHUNK_BYTES;
-	return MAX_CONTROL_BYTES;
+	return maximumPagingBytes(name) ?? MAX_CONTROL_BYTES;
 }
 
 /**
@@ -48,6 +51,14 @@ export function encodeRecord(record: Record): OutgoingFrame {
 			return { type, payload: encodeChunk(record, MAX_RESOURCE_BYTES, parseHash(record.hash)) };
 		case "state":
 			return { type, payload: encodeChunk(record, MAX_STATE_BYTES, new Uint8Array(0)) };
+		case "missing":
+		case "fault":
+		case "taken":
+		case "hashes": {
+			const payload = encodePaging(record);
+			checkPayload(record.type, payload.byteLength);
+			return { type, payload };
+		}
 		default: {
 			const payload = encodeJson(record);
 			checkPayload(record.type, payload.byteLength);
@@ -77,6 +88,11 @@ export function decodeRecord(frame: Pick<IncomingFrame, "type" | "payload" | "ch
 		}
 		case "state":
 			return { type: "state", ...decodeChunk(name, frame.payload, 0, MAX_STATE_BYTES) };
+		case "missing":
+		case "fault":
+		case "taken":
+		case "hashes":
+			return decodePaging(name, frame.payload);
 		default:
 			return decodeJson(name, frame.payload);
 	}

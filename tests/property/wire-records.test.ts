@@ -81,6 +81,43 @@ const records: fc.Arbitrary<Record> = fc.oneof(
 		pageCount: u32,
 		stateByteLength: fc.nat(64 << 20),
 	}),
+	fc.tuple(fc.nat(1 << 20), fc.array(fc.boolean(), { minLength: 1, maxLength: 200 })).map(([first, pages]) => {
+		const bits = new Uint8Array(Math.ceil(pages.length / 8));
+		for (const [i, missing] of pages.entries()) if (missing) bits[i >>> 3]! |= 1 << (i & 7);
+		return { type: "missing" as const, firstPage: first * 8, pageCount: pages.length, bits };
+	}),
+	fc
+		.array(u32, { minLength: 1, maxLength: 1024 })
+		.map((pages) => ({ type: "fault" as const, pageIndices: Uint32Array.from(pages) })),
+	fc.record({ type: fc.constant("taken" as const), pageIndex: u32, pageCount: u32 }),
+	fc.record({
+		type: fc.constant("complete" as const),
+		digest: hex(32),
+		pageCount: u32,
+		report: fc.record(
+			{
+				faults: u32,
+				minorFaults: u32,
+				blockedMs: fc.nat(),
+				p50Ms: fc.nat(),
+				p90Ms: fc.nat(),
+				maximumMs: fc.nat(),
+				histogram: fc.array(u32, { maxLength: 32 }),
+				touchedPages: u32,
+			},
+			{
+				requiredKeys: ["faults", "minorFaults", "blockedMs", "p50Ms", "p90Ms", "maximumMs", "histogram"],
+				noNullPrototype: true,
+			},
+		),
+	}),
+	fc.record({ type: fc.constant("hashes" as const), firstPage: u32, hashes: fc.constant(new Uint8Array(48).fill(9)) }),
+	fc.record({
+		type: fc.constant("corrupt" as const),
+		pageIndices: fc.array(u32, { maxLength: 256 }),
+		pageCount: u32,
+	}),
+	fc.record({ type: fc.constant("recover" as const), moveId: name(64) }),
 	fc.record({ type: fc.constant("round" as const), index: u32, toSend: u32, sent: u32, skipped: u32 }),
 	fc.record({
 		type: fc.constant("answer" as const),

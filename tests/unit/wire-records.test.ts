@@ -47,6 +47,28 @@ const EXAMPLES: { readonly [Name in RecordName]: Extract<Record, { type: Name }>
 	abort: { type: "abort", code: "cancelled", message: "the user changed their mind" },
 	query: { type: "query", moveId: "move-1" },
 	answer: { type: "answer", moveId: "move-1", status: "declined" },
+	missing: { type: "missing", firstPage: 16, pageCount: 12, bits: new Uint8Array([0b1010_0101, 0b0000_1001]) },
+	fault: { type: "fault", pageIndices: Uint32Array.of(7, 0xffff_ffff) },
+	taken: { type: "taken", pageIndex: 9, pageCount: 3 },
+	complete: {
+		type: "complete",
+		digest: "0123456789abcdef".repeat(2),
+		pageCount: 17,
+		report: {
+			faults: 5,
+			minorFaults: 1,
+			blockedMs: 1.25,
+			p50Ms: 0.2,
+			p90Ms: 0.4,
+			maximumMs: 0.5,
+			histogram: [0, 0, 5],
+			touchedPages: 12,
+		},
+	},
+	accepted: { type: "accepted" },
+	hashes: { type: "hashes", firstPage: 3, hashes: new Uint8Array(32).fill(7) },
+	corrupt: { type: "corrupt", pageIndices: [3, 4], pageCount: 900 },
+	recover: { type: "recover", moveId: "move-1" },
 };
 
 function decode(type: number, payload: Uint8Array<ArrayBuffer>): Record | undefined {
@@ -148,6 +170,44 @@ test("a hello's layout is checked to the last field", () => {
 	refuses("hello", withLayout({ facts: { a: 1 } }), "wrong-type", "layout.facts.a");
 	const many = Object.fromEntries(Array.from({ length: MAX_FACTS + 1 }, (_, i) => [`f${i}`, ""]));
 	refuses("hello", withLayout({ facts: many }), "out-of-range", "layout.facts");
+});
+
+test("a set of missing pages travels in its smaller form, and only a well-formed one is read", () => {
+	const bits = new Uint8Array(4096);
+	bits.fill(0xff, 100, 200);
+	const record = { type: "missing", firstPage: 0, pageCount: bits.byteLength * 8, bits } as const;
+	const runs = new Uint8Array(encodeRecord(record).payload);
+	assert.is(runs.byteLength, 12 + 8);
+	assert.equal(decode(RECORD_TYPES.missing, runs), record);
+	const scattered = { ...record, bits: new Uint8Array(4096).fill(0x55) };
+	assert.is(encodeRecord(scattered).payload.byteLength, 12 + 4096);
+	const words = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
+	const refused = (payload: Uint8Array<ArrayBuffer>, field: string): void =>
+		assert.is(wireFailure(() => decode(RECORD_TYPES.missing, payload)).field, field);
+	refused(words(0, 16), "");
+	refused(words(4, 16, 1, 0, 3), "firstPage");
+	refused(words(0, 0, 1), "pageCount");
+	refused(words(0, 0xffff_ffff, 1), "pageCount");
+	refused(words(0, 16, 2, 0, 3), "form");
+	refused(words(0, 16, 1, 0), "runs");
+	refused(words(0, 16, 1, 0, 17), "runs");
+	refused(words(0, 16, 1, 0, 0), "runs");
+	refused(words(0, 16, 1, 4, 2, 6, 1), "runs"); // they touch: one run
+	refused(words(0, 16, 1, 4, 2, 0, 1), "runs");
+	refused(words(0, 16, 0), "bits");
+	refused(new Uint8Array([...words(0, 9, 0), 0, 2]), "bits");
+	assert.is(wireFailure(() => encodeRecord({ ...record, pageCount: 9, bits: new Uint8Array([0, 2]) })).field, "bits");
+});
+
+test("faults name pages, hashes come whole", () => {
+	assert.is(wireFailure(() => decode(RECORD_TYPES.fault, new Uint8Array(0))).field, "pageIndices");
+	assert.is(wireFailure(() => decode(RECORD_TYPES.fault, new Uint8Array(3))).code, "malformed");
+	assert.is(wireFailure(() => decode(RECORD_TYPES.fault, new Uint8Array(4100))).code, "too-large");
+	assert.is(wireFailure(() => decode(RECORD_TYPES.taken, new Uint8Array(4))).code, "malformed");
+	assert.is(wireFailure(() => decode(RECORD_TYPES.hashes, new Uint8Array(4))).field, "hashes");
+	assert.is(wireFailure(() => decode(RECORD_TYPES.hashes, new Uint8Array(21))).field, "hashes");
+	refuses("corrupt", { pageIndices: [-1], pageCount: 1 }, "out-of-range", "pageIndices");
+	refuses("hello", { ...HELLO, faulting: "yes" }, "wrong-type", "faulting");
 });
 
 test("nothing in a payload reaches a prototype", () => {

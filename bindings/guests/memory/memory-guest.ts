@@ -388,7 +388,7 @@ export class MemoryGuestFactory implements GuestFactory {
 		return [];
 	}
 
-	setUp(layout: GuestLayout): Promise<PreparedTarget> {
+	setUp(layout: GuestLayout): Promise<PreparedTarget & { readonly guest: MemoryGuest }> {
 		const startedMs = this.#clock.now();
 		const maximumPageCount = Math.min(this.#maximumPageCount, Math.max(layout.maximumPageCount, layout.pageCount));
 		const now = () => this.#clock.now();
