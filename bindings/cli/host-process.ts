@@ -98,9 +98,8 @@ export class HostProcess {
 			} catch (error) {
 				process.kill("SIGKILL");
 				await process.ended;
-				throw error instanceof HostEndedError
-					? error
-					: endedError(role, await process.ended, process.errorText(), error);
+				if (error instanceof HostEndedError || error === start.signal?.reason) throw error;
+				throw endedError(role, await process.ended, process.errorText(), error);
 			}
 		} finally {
 			await listener.close();

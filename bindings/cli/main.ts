@@ -72,6 +72,9 @@ async function demo(options: DemoOptions): Promise<number> {
 		process.stdout.write(report(options, result));
 		if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options: plain(options), ...result });
 		return result.verified ? 0 : 1;
+	} catch (error) {
+		// Whatever broke because everything was stopped is not what the caller wants to hear.
+		throw stop.signal.aborted ? stop.signal.reason : error;
 	} finally {
 		display.progressEnd();
 		rmSync(socketPath, { force: true }); // a target that was killed could not remove it

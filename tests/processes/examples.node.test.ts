@@ -1,0 +1,38 @@
+// Every example runs, on Node (bundled by examples/run.mjs) and on Deno (as it is).
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { promisify } from "node:util";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+
+const run = promisify(execFile);
+const deno: string = createRequire(`${process.cwd()}/`)("deno/install_api.cjs").runInstall();
+const names = readdirSync("examples")
+	.filter((name) => name.endsWith(".ts"))
+	.map((name) => name.replace(/\.ts$/, ""));
+
+const test = suite("examples");
+
+test("there are examples", () => {
+	assert.ok(names.includes("move-between-processes"));
+});
+
+for (const name of names) {
+	test(`${name} runs on Node`, async () => {
+		const { stdout } = await run(process.execPath, ["examples/run.mjs", name]);
+		assert.match(stdout, /moved|downtime/);
+	});
+	test(`${name} runs on Deno`, async () => {
+		const { stdout } = await run(deno, ["run", "--allow-all", "--no-check", `examples/${name}.ts`]);
+		assert.match(stdout, /moved|downtime/);
+	});
+}
+
+test("an example that does not exist is a wrong use", async () => {
+	const failed = await run(process.execPath, ["examples/run.mjs", "teleport"]).catch((error) => error);
+	assert.is(failed.code, 2);
+	assert.match(failed.stderr, /move-between-processes/);
+});
+
+test.run();
