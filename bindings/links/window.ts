@@ -57,9 +57,14 @@ export class ReceiveWindow {
 		this.#windowBytes = windowBytes;
 	}
 
+	/** Whether the sender may have sent a frame of this charge. */
+	admits(charge: number): boolean {
+		return admits(this.#outstanding, charge, this.#windowBytes);
+	}
+
 	/** @throws {LinkError} `corrupt` if the sender exceeds its window. */
 	accept(charge: number): void {
-		if (!admits(this.#outstanding, charge, this.#windowBytes))
+		if (!this.admits(charge))
 			throw new LinkError("corrupt", `the peer sent more than its window of ${this.#windowBytes} bytes`);
 		this.#outstanding += charge;
 	}

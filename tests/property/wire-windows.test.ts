@@ -18,6 +18,12 @@ test("an honest sender never exceeds what the receiver enforces, nobody waits fo
 			const unread: number[] = [];
 			const credits = new Fifo<number>();
 			let out = 0;
+			let outstanding = 0;
+			/** What a dishonest sender tries fails exactly where the rule says so. */
+			const enforces = (charge: number) => {
+				const allowed = outstanding + charge <= windowBytes || outstanding < windowBytes / 4;
+				assert.is(receiver.admits(charge), allowed);
+			};
 			const largest = Math.max(...charges);
 			for (let next = 0; next < charges.length || travelling.length + unread.length + credits.length > 0; ) {
 				const actions: (() => void)[] = [];
@@ -33,6 +39,7 @@ test("an honest sender never exceeds what the receiver enforces, nobody waits fo
 					actions.push(() => {
 						const arrived = travelling.take()!;
 						receiver.accept(arrived); // throws if the sender were dishonest
+						outstanding += arrived;
 						unread.push(arrived);
 					});
 				if (unread.length > 0)
@@ -40,6 +47,7 @@ test("an honest sender never exceeds what the receiver enforces, nobody waits fo
 						receiver.release(unread.shift()!);
 						const credit = receiver.takeCredit();
 						if (credit > 0) credits.push(credit);
+						outstanding -= credit;
 					});
 				if (credits.length > 0)
 					actions.push(() => {
@@ -49,6 +57,7 @@ test("an honest sender never exceeds what the receiver enforces, nobody waits fo
 					});
 				assert.ok(actions.length > 0, "sender and receiver wait for each other");
 				actions[choices.next().value! % actions.length]!();
+				for (const charge of [256, 30_000, windowBytes, largest]) enforces(charge);
 				assert.ok(out <= Math.max(windowBytes, windowBytes / 4 + largest), `${out} bytes out`);
 			}
 		}),

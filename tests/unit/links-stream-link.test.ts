@@ -2,6 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { connectSimulated } from "../../bindings/lab/simulated-stream.ts";
 import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
+import { createInProcessLinks } from "../../bindings/links/in-process.ts";
 import { StreamLink } from "../../bindings/links/stream-link.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import type { IncomingFrame, LinkError } from "../../bindings/ports/link.ts";
@@ -152,6 +153,28 @@ test("payload buffers are used again, also those that were away", async () => {
 	assert.is(seen.size, 1);
 	assert.ok(target!.memory.peakBytes < 2 * 131_072, `${target!.memory.peakBytes} bytes`);
 	assert.ok(target!.memory.heldBytes >= 100_000);
+});
+
+test("a buffer that comes back with the release is used again", async () => {
+	const [a, b] = MemoryStream.pair();
+	const [source, target] = [a, b].map((stream) => new StreamLink(stream, { hash64: testHash64 }));
+	const sending = source!.send({ type: TYPE, payload: new Uint8Array(100_000), checksum: 1n });
+	const frame = await target!.receive();
+	frame.release(structuredClone(frame.payload.buffer, { transfer: [frame.payload.buffer] }));
+	assert.ok(target!.memory.heldBytes >= 100_000);
+	await sending;
+});
+
+test("of what has arrived the urgent lane is received first", async () => {
+	const [a, b] = MemoryStream.pair();
+	const streamLinks = [a, b].map((stream) => new StreamLink(stream, { hash64: testHash64 }));
+	for (const [source, target] of [streamLinks, createInProcessLinks({ hash64: testHash64 })]) {
+		await source!.send({ type: TYPE, payload: new Uint8Array([1]) });
+		await source!.send({ type: TYPE, payload: new Uint8Array([2]), checksum: 1n }, "urgent");
+		while (target!.traffic.framesReceived < 2) await Promise.resolve();
+		assert.is((await target!.receive()).payload[0], 2);
+		assert.is((await target!.receive()).payload[0], 1);
+	}
 });
 
 test("a lost buffer is made up for by a new one", async () => {
