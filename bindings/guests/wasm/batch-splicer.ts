@@ -29,6 +29,7 @@ export class BatchSplicer {
 	/** Writes the header. @returns the batch's length */
 	end(): { readonly byteLength: number; readonly zeroPages: number } {
 		const tableEnd = BATCH_HEADER_BYTES + this.#pages * BATCH_ENTRY_BYTES;
+		// allowed (bare-error): an invariant of page-work.ts, whose pieces cover the batch
 		if (this.#table !== tableEnd) throw new Error("a batch was spliced from too few pieces");
 		const view = new DataView(this.#into.buffer, this.#into.byteOffset, BATCH_HEADER_BYTES);
 		view.setUint32(0, this.#pages, true);

@@ -1,6 +1,6 @@
 // Calls on their way to the program: first come, first served, at most CALL_WINDOW of them in the worker, the rest here,
 // where a pause holds them and a move can send them elsewhere.
-import { CallError, programErrorOf } from "./errors.ts";
+import { CallError, messageOf, programErrorOf } from "./errors.ts";
 import type { WorkerMessage } from "./protocol.ts";
 
 /**
@@ -101,7 +101,7 @@ export class CallQueue {
 				this.#sent.set(id, entry);
 			} catch (cause) {
 				entry.detach();
-				entry.reject(new TypeError(`request cannot be sent to the guest: ${(cause as Error).message}`, { cause }));
+				entry.reject(new TypeError(`request cannot be sent to the guest: ${messageOf(cause)}`, { cause }));
 			}
 		}
 	}

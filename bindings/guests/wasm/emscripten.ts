@@ -35,7 +35,7 @@ export function emscriptenOptions(context: StartContext): EmscriptenOptions {
 	const failed = new Promise<never>((_, reject) => {
 		fail = reject;
 	});
-	failed.catch(() => undefined);
+	failed.catch(() => undefined); // whoever races the glue against `failed` sees it
 	return {
 		failed,
 		instantiateWasm(imports, receive) {
@@ -76,8 +76,8 @@ export async function interceptInstantiation<Loaded>(
 	const replacement = {
 		instantiate: async (source: BufferSource | WebAssembly.Module, imports?: WebAssembly.Imports): Promise<unknown> => {
 			const instance = await takeOver(imports);
-			if (instance === undefined) return original.instantiate(source as BufferSource, imports);
-			return source instanceof WebAssembly.Module ? instance : { instance, module: undefined };
+			if (source instanceof WebAssembly.Module) return instance ?? original.instantiate(source, imports);
+			return instance === undefined ? original.instantiate(source, imports) : { instance, module: undefined };
 		},
 		instantiateStreaming: async (
 			source: Response | PromiseLike<Response>,

@@ -62,16 +62,29 @@ export interface ErrorRecord {
 export function recordError(error: unknown): ErrorRecord {
 	if (!(error instanceof Error)) return { className: "Error", message: String(error), stack: "" };
 	const { name, message, stack = "" } = error;
-	const { code, position, pageIndex, offset } = error as Partial<ErrorRecord>;
 	return {
 		className: name,
 		message,
 		stack,
-		...(typeof code === "string" && { code }),
-		...(typeof position === "number" && { position }),
-		...(typeof pageIndex === "number" && { pageIndex }),
-		...(typeof offset === "number" && { offset }),
+		...("code" in error && typeof error.code === "string" && { code: error.code }),
+		...("position" in error && typeof error.position === "number" && { position: error.position }),
+		...("pageIndex" in error && typeof error.pageIndex === "number" && { pageIndex: error.pageIndex }),
+		...("offset" in error && typeof error.offset === "number" && { offset: error.offset }),
 	};
+}
+
+/** @returns what was thrown, as text */
+export function messageOf(error: unknown): string {
+	return error instanceof Error ? error.message : String(error);
+}
+
+/** An error of a class that no caller tells apart, under its own name. */
+class RemoteError extends Error {
+	constructor({ className, message, stack }: ErrorRecord) {
+		super(message);
+		this.name = className;
+		this.stack = stack;
+	}
 }
 
 /** @returns the error that a record stands for; a class that no caller tells apart becomes an Error of that name */
@@ -79,36 +92,39 @@ export function restoreError(record: ErrorRecord): Error {
 	const { className, message, code, position, pageIndex } = record;
 	switch (className) {
 		case "GuestError":
+			// allowed (cast): `recordError` read it from an error of this class; so in the next two
 			return new GuestError(code as GuestErrorCode, message);
 		case "RangeError":
 			return new RangeError(message);
 		case "TypeError":
 			return new TypeError(message);
 		case "WasmModuleError":
+			// allowed (cast): see above
 			return new WasmModuleError(code as WasmModuleError["code"], message);
 		case "BatchError":
 			return new BatchError(
+				// allowed (cast): see above
 				code as BatchError["code"],
 				position === undefined || pageIndex === undefined ? undefined : { position, pageIndex },
 			);
-		default: {
-			const error = new Error(message);
-			error.name = className;
-			error.stack = record.stack;
-			return error;
-		}
+		default:
+			return new RemoteError(record);
 	}
 }
 
+/** A failed call's record. */
+export interface ProgramFailureRecord extends ErrorRecord {
+	readonly code: ProgramErrorCode;
+}
+
 /** @returns the failure of a call, as a record that {@link programErrorOf} turns back */
-export function recordProgramFailure(error: unknown): ErrorRecord {
+export function recordProgramFailure(error: unknown): ProgramFailureRecord {
 	const record = recordError(error);
 	// A stack overflow inside the module is a RangeError in V8, a trap everywhere else.
 	const trapped = error instanceof WebAssembly.RuntimeError || /call stack size/.test(record.message);
 	return { ...record, code: trapped ? "trap" : "threw" };
 }
 
-export function programErrorOf(record: ErrorRecord): ProgramError {
-	const { code, message, className, stack } = record;
-	return new ProgramError((code ?? "threw") as ProgramErrorCode, message, className, stack);
+export function programErrorOf({ code, message, className, stack }: ProgramFailureRecord): ProgramError {
+	return new ProgramError(code, message, className, stack);
 }

@@ -167,7 +167,7 @@ async function describeProgram(workers: WorkerPort, programUrl: string): Promise
 			),
 	});
 	try {
-		return (await client.request({ kind: "describe", programUrl })) as ProgramDescription;
+		return await client.request({ kind: "describe", programUrl });
 	} finally {
 		await client.terminate();
 	}

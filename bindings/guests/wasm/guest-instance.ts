@@ -4,6 +4,7 @@
 // At a target the memory is all zero once the instance stands (what `start` wrote there is wiped), because the pages that
 // arrive are then the whole truth.
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { messageOf } from "./errors.ts";
 import { captureInstance, prepareInstance, restoreInstance } from "./instance-state.ts";
 import { decodeInstanceState, encodeInstanceState } from "./instance-state-format.ts";
 import { EXPOSED } from "./module/expose.ts";
@@ -63,7 +64,7 @@ export class GuestInstance {
 	}
 
 	get memory(): WebAssembly.Memory {
-		return this.#exports[EXPOSED.memory] as WebAssembly.Memory;
+		return exposedMemory(this.#exports);
 	}
 
 	get running(): RunningProgram {
@@ -160,7 +161,7 @@ async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget:
 	// A start function has run at the source. Glue may rely on it having run here too; it is then overwritten.
 	const dropStart = isTarget && !program.keepsMemoryViews;
 	const { bytes, layout } = rewriteModule(moduleBytes, { minimumMemoryPages, dropStart });
-	const module = await compileModule(bytes as Uint8Array<ArrayBuffer>);
+	const module = await compileModule(bytes);
 	let exports: WebAssembly.Exports | undefined;
 	const context: StartContext = {
 		moduleBytes,
@@ -173,7 +174,7 @@ async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget:
 		},
 		memory() {
 			if (exports === undefined) throw new TypeError("context.memory: the module is not instantiated yet");
-			return exports[EXPOSED.memory] as WebAssembly.Memory;
+			return exposedMemory(exports);
 		},
 	};
 	const running = await program.start(context);
@@ -184,11 +185,18 @@ async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget:
 	return { exports, layout, running };
 }
 
-async function compileModule(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+function exposedMemory(exports: WebAssembly.Exports): WebAssembly.Memory {
+	const memory = exports[EXPOSED.memory];
+	// allowed (bare-error): rewriteModule has added this export
+	if (!(memory instanceof WebAssembly.Memory)) throw new Error(`no export ${EXPOSED.memory}`);
+	return memory;
+}
+
+async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
 	try {
-		return await compile(bytes);
+		return await compile(Uint8Array.from(bytes));
 	} catch (cause) {
-		throw new GuestError("incompatible", `this runtime refuses the guest's module: ${(cause as Error).message}`, cause);
+		throw new GuestError("incompatible", `this runtime refuses the guest's module: ${messageOf(cause)}`, cause);
 	}
 }
 
@@ -222,6 +230,5 @@ function wipe(memory: WebAssembly.Memory, offset: number): void {
 
 function stateError(what: "captured" | "restored", cause: unknown): GuestError {
 	if (cause instanceof GuestError) return cause;
-	const reason = cause instanceof Error ? cause.message : String(cause);
-	return new GuestError("state", `the guest's state could not be ${what}: ${reason}`, cause);
+	return new GuestError("state", `the guest's state could not be ${what}: ${messageOf(cause)}`, cause);
 }

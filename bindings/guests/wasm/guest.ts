@@ -21,7 +21,7 @@ import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
-import type { StartedFacts, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import type { StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
 import { WorkerClient } from "./worker-client.ts";
 
 /** Live work holds the guest's thread at most so long at a time, in ms. */
@@ -42,6 +42,15 @@ export interface StartWasmGuestOptions {
 	readonly sliceMs?: number;
 	/** Keep the shadow's memory after the last dirty cursor was closed, for the next one. Default false. */
 	readonly keepShadow?: boolean;
+}
+
+/** Slices kept between two {@link WasmGuest.takeInterruptions}: two minutes of live work without a pause, in 512 KiB. */
+const MAX_SLICES = 65_536;
+
+/** {@link Interruptions} of a wasm guest. */
+export interface WasmInterruptions extends Interruptions {
+	/** Slices that were too many to be kept: only counted. */
+	readonly slicesLeftOut: number;
 }
 
 /** Bytes that a guest costs on this machine. */
@@ -82,6 +91,7 @@ export class WasmGuest implements Guest {
 	#status: "running" | "pausing" | "paused" | "gone" = "running";
 	#pausing: Promise<void> | undefined;
 	#slicesMs: number[] = [];
+	#slicesLeftOut = 0;
 	#pauseWaitMs = 0;
 
 	private constructor({ workers, clock }: StartWasmGuestOptions) {
@@ -117,7 +127,7 @@ export class WasmGuest implements Guest {
 		signal?.addEventListener("abort", onAbort, { once: true });
 		try {
 			const order: StartOrder = { programUrl, moduleBytes, sliceMs, keepShadow, targetPageCount };
-			const facts = (await guest.#worker.request({ kind: "start", ...order })) as StartedFacts;
+			const facts = await guest.#worker.request({ kind: "start", ...order });
 			guest.#state = new WasmGuestState(guest.#worker, facts, () => guest.#pageCount);
 			if (targetPageCount !== undefined) {
 				guest.#status = "paused";
@@ -125,7 +135,10 @@ export class WasmGuest implements Guest {
 			}
 			return guest;
 		} catch (error) {
-			guest.#end(error as Error, "gone");
+			guest.#end(
+				error instanceof Error ? error : new GuestError("gone", `the start failed: ${String(error)}`, error),
+				"gone",
+			);
 			await guest.#worker.terminate();
 			throw error;
 		} finally {
@@ -180,7 +193,7 @@ export class WasmGuest implements Guest {
 				() => false,
 			);
 			if (!(await Promise.race([reached, late]))) {
-				reached.catch(() => undefined);
+				reached.catch(() => undefined); // the caller learns of the deadline instead
 				signal?.throwIfAborted();
 				throw new GuestError("pause-deadline", `no call boundary within ${deadlineMs} ms; the guest runs on`);
 			}
@@ -189,7 +202,7 @@ export class WasmGuest implements Guest {
 		} catch (error) {
 			// A pause point that is reached late is undone: the worker sees both messages in this order.
 			if (this.#worker.ended === undefined) {
-				this.#worker.request({ kind: "resume" }).catch(() => undefined);
+				this.#worker.request({ kind: "resume" }).catch(() => undefined); // whoever calls next sees it
 				this.#status = "running";
 				this.#calls.release();
 			}
@@ -214,9 +227,14 @@ export class WasmGuest implements Guest {
 		await this.#worker.terminate();
 	}
 
-	takeInterruptions(): Interruptions {
-		const taken: Interruptions = { slicesMs: this.#slicesMs, pauseWaitMs: this.#pauseWaitMs };
+	takeInterruptions(): WasmInterruptions {
+		const taken: WasmInterruptions = {
+			slicesMs: this.#slicesMs,
+			pauseWaitMs: this.#pauseWaitMs,
+			slicesLeftOut: this.#slicesLeftOut,
+		};
 		this.#slicesMs = [];
+		this.#slicesLeftOut = 0;
 		this.#pauseWaitMs = 0;
 		return taken;
 	}
@@ -240,7 +258,9 @@ export class WasmGuest implements Guest {
 
 	#note({ pageCount, slicesMs }: WorkReport): void {
 		this.#pageCount = Math.max(this.#pageCount, pageCount);
-		for (const sliceMs of slicesMs) this.#slicesMs.push(sliceMs);
+		for (const sliceMs of slicesMs)
+			if (this.#slicesMs.length < MAX_SLICES) this.#slicesMs.push(sliceMs);
+			else this.#slicesLeftOut++;
 	}
 
 	#crash(cause: unknown): void {

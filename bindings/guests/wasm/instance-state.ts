@@ -68,6 +68,14 @@ export interface RestoreOptions {
 	readonly foreignEntry?: (table: number, slot: number) => CallableFunction | null;
 }
 
+/** A table as it is used here: any function or null goes in and out. */
+interface AnyTable {
+	readonly length: number;
+	get(index: number): CallableFunction | null;
+	set(index: number, value: unknown): void;
+	grow(entries: number, value?: unknown): number;
+}
+
 /** The functions a reference can name, by index and back. Reading them costs microseconds each the first time. */
 class OwnFunctions {
 	readonly byIndex: Map<number, CallableFunction> = new Map();
@@ -77,6 +85,7 @@ class OwnFunctions {
 		const table = exposedTable(exports, EXPOSED.functions);
 		for (const [slot, index] of layout.reachableFunctions.entries()) {
 			const own = table.get(slot);
+			if (own === null) throw missing(EXPOSED.functions);
 			this.byIndex.set(index, own);
 			// One function imported twice has one identity and two indices; either restores the same behaviour.
 			if (!this.indices.has(own)) this.indices.set(own, index);
@@ -222,7 +231,7 @@ function placeName(table: number, slot: number): string {
 /** @returns the function, once the engine has agreed to hold it in a table */
 function exportedFunction(supplied: CallableFunction, table: number, slot: number): CallableFunction {
 	try {
-		new WebAssembly.Table({ element: "anyfunc", initial: 1 }, supplied);
+		new WebAssembly.Table({ element: "anyfunc", initial: 1 }).set(0, supplied);
 		return supplied;
 	} catch (cause) {
 		throw new InstanceStateError(
@@ -329,7 +338,7 @@ function missing(name: string): InstanceStateError {
 	);
 }
 
-function exposedTable(exports: WebAssembly.Exports, name: string): WebAssembly.Table {
+function exposedTable(exports: WebAssembly.Exports, name: string): AnyTable {
 	const table = exports[name];
 	if (table instanceof WebAssembly.Table) return table;
 	throw missing(name);

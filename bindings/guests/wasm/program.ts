@@ -6,6 +6,7 @@
  *   start ──▶ restore ──▶ wake ──▶ call …                                                     at the target
  *                                        a pause that is undone: quiesce ──▶ wake
  */
+import { messageOf } from "./errors.ts";
 
 /** What {@link defineProgram} takes. */
 export interface ProgramDefinition {
@@ -106,12 +107,15 @@ export function defineProgram(definition: ProgramDefinition): ProgramDefinition 
 export function checkProgram(value: unknown): asserts value is ProgramDefinition {
 	if (typeof value !== "object" || value === null)
 		throw new TypeError("a program is an object made with defineProgram");
-	const { name, version, policy, keepsMemoryViews, moduleBytes, start } = value as Partial<ProgramDefinition>;
+	const { name, version, policy, keepsMemoryViews, moduleBytes, start }: Partial<Record<string, unknown>> = {
+		...value,
+	};
 	if (typeof name !== "string" || name === "") throw new TypeError("program.name must be a non-empty string");
 	if (typeof version !== "string" || version === "") throw new TypeError("program.version must be a non-empty string");
-	if (!["none", "host", "carried"].includes(policy?.clock as string))
+	const { clock, random }: Partial<Record<string, unknown>> = { ...(typeof policy === "object" ? policy : {}) };
+	if (clock !== "none" && clock !== "host" && clock !== "carried")
 		throw new TypeError('program.policy.clock must be "none", "host" or "carried"');
-	if (!["none", "seeded", "host"].includes(policy?.random as string))
+	if (random !== "none" && random !== "seeded" && random !== "host")
 		throw new TypeError('program.policy.random must be "none", "seeded" or "host"');
 	if (typeof keepsMemoryViews !== "boolean") throw new TypeError("program.keepsMemoryViews must be true or false");
 	if (moduleBytes !== undefined && typeof moduleBytes !== "function")
@@ -121,11 +125,11 @@ export function checkProgram(value: unknown): asserts value is ProgramDefinition
 
 /** The default export of a program's module. @throws TypeError saying what is wrong with it */
 export function programOf(loaded: unknown, url: string): ProgramDefinition {
-	const exported = (loaded as { readonly default?: unknown } | undefined)?.default;
+	const exported = typeof loaded === "object" && loaded !== null && "default" in loaded ? loaded.default : undefined;
 	try {
 		checkProgram(exported);
 	} catch (cause) {
-		throw new TypeError(`${url} has no program as its default export: ${(cause as Error).message}`, { cause });
+		throw new TypeError(`${url} has no program as its default export: ${messageOf(cause)}`, { cause });
 	}
 	return exported;
 }

@@ -6,7 +6,7 @@
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
-import type { ErrorRecord } from "./errors.ts";
+import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 
 /** Host to worker. */
 export type HostMessage =
@@ -26,10 +26,18 @@ export type WorkerMessage =
 	| {
 			readonly kind: "call-failure";
 			readonly id: number;
-			readonly error: ErrorRecord;
+			readonly error: ProgramFailureRecord;
 			readonly unsendable: boolean;
 			readonly pageCount: number;
 	  };
+
+/** What a request that is no job is answered with. */
+export interface Answers {
+	readonly describe: ProgramDescription;
+	readonly start: StartedFacts;
+	readonly pause: undefined;
+	readonly resume: undefined;
+}
 
 /** Rides on every reply. */
 export interface WorkReport {

@@ -99,6 +99,7 @@ export class Shadow implements ShadowedMemory {
 		if (missingBytes <= 0) return;
 		const more = shard.engine.allocate(missingBytes, byteLength === 0 ? PAGE_BYTES : 64);
 		if (byteLength > 0 && more.offset !== offset + byteLength)
+			// allowed (bare-error): the invariant at the head of this file
 			throw new Error("shadow: the engine handed out memory between two parts of one shadow");
 		shard.region = byteLength === 0 ? more : { offset, byteLength: byteLength + more.byteLength };
 	}

@@ -8,6 +8,7 @@
 // Invariants: no call starts between the wish for a pause and the end of `wake`; a job runs to its end before the next
 // one starts; a slice never overlaps a call's synchronous part.
 import type { Clock } from "../../ports/clock.ts";
+import { GuestError } from "../../ports/guest.ts";
 
 /** A job may be interrupted at each `yield`; one that is a promise holds the job queue until it settles; or it is done. */
 export type Job<Result> = Generator<void, Result> | Promise<Result> | Result;
@@ -110,6 +111,7 @@ export class WorkLoop {
 	/** Queues a job. Jobs run in order. */
 	job<Result>(begin: () => Job<Result>): Promise<Result> {
 		return new Promise((done, failed) => {
+			// allowed (cast): `done` is only ever given what this `begin` leads to
 			this.#jobs.push({ begin, done: done as (result: unknown) => void, failed });
 			this.#turn();
 		});
@@ -154,7 +156,8 @@ export class WorkLoop {
 			if (!this.#paused) return;
 			for (const { reached } of this.#pauseWaiters.splice(0)) reached();
 		} else {
-			for (const { undone } of this.#pauseWaiters.splice(0)) undone(new Error("the pause was undone"));
+			for (const { undone } of this.#pauseWaiters.splice(0))
+				undone(new GuestError("not-paused", "the pause was undone"));
 			for (const { done } of this.#resumeWaiters.splice(0)) done();
 		}
 	}
@@ -286,9 +289,9 @@ export class WorkLoop {
 }
 
 function isGenerator(value: unknown): value is Generator<void, unknown> {
-	return typeof value === "object" && value !== null && typeof (value as { next?: unknown }).next === "function";
+	return typeof value === "object" && value !== null && "next" in value && typeof value.next === "function";
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-	return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+	return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -6,7 +6,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { GuestError } from "../../ports/guest.ts";
 import type { WorkerScope } from "../../ports/worker.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
-import { recordError, recordProgramFailure } from "./errors.ts";
+import { CallError, messageOf, recordError, recordProgramFailure } from "./errors.ts";
 import { GuestInstance, LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import { describeModule } from "./module/layout.ts";
 import { moduleFact } from "./module-hash.ts";
@@ -29,6 +29,7 @@ import { type Job, WorkLoop } from "./work-loop.ts";
 /** Starts the worker's side. A platform's worker entry calls this once, with its own end of the channel. */
 export function startWasmGuestWorker(scope: WorkerScope): void {
 	const worker = new GuestWorker(scope);
+	// allowed (cast): the host end of the same release posts nothing else into this worker
 	scope.onMessage = (message) => worker.receive(message as HostMessage);
 }
 
@@ -55,7 +56,7 @@ class GuestWorker {
 				this.#call(message.id, message.request);
 				break;
 			case "cancel-call":
-				this.#guest?.loop.cancelCall(message.id, new Error("the caller gave up before the call started"));
+				this.#guest?.loop.cancelCall(message.id, new CallError("gone", "the caller gave up before the call started"));
 				break;
 			case "pause":
 				this.#answer(message.id, this.#pause());
@@ -269,8 +270,7 @@ async function hook(name: string, run: () => void | Promise<void>): Promise<void
 	try {
 		await run();
 	} catch (cause) {
-		const reason = cause instanceof Error ? cause.message : String(cause);
-		throw new GuestError("state", `the program's ${name} failed: ${reason}; the guest runs on`, cause);
+		throw new GuestError("state", `the program's ${name} failed: ${messageOf(cause)}; the guest runs on`, cause);
 	}
 }
 
@@ -280,17 +280,14 @@ function factsOf({ name, version, policy }: ProgramDefinition): ProgramFacts {
 
 /** Bytes in a buffer of their own, as every later step needs them. */
 function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-	return bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength
-		? (bytes as Uint8Array<ArrayBuffer>)
-		: bytes.slice();
+	return Uint8Array.from(bytes);
 }
 
 /** What a reply hands over instead of copying. */
 function buffersOf(value: unknown): ArrayBuffer[] {
-	const { buffer, bits, hashes, bytes } = value as Partial<Record<string, ArrayBuffer | Uint8Array<ArrayBuffer>>>;
-	const buffers: ArrayBuffer[] = [];
-	for (const part of [buffer, bits, hashes, bytes])
-		if (part instanceof ArrayBuffer) buffers.push(part);
-		else if (part instanceof Uint8Array) buffers.push(part.buffer);
-	return buffers;
+	const { buffer, bits, hashes, bytes }: Partial<Record<string, unknown>> = { ...(typeof value === "object" && value) };
+	return [buffer, bits, hashes, bytes].flatMap((part) => {
+		const held = part instanceof Uint8Array ? part.buffer : part;
+		return held instanceof ArrayBuffer ? [held] : [];
+	});
 }
