@@ -13,7 +13,9 @@ const TAIL_BYTES = 64 * 1024;
 /** Lines with a bounded queue between one source and one reader. Line ends (`\n`, `\r\n`) are not part of a line. */
 export class LineQueue implements AsyncIterable<string> {
 	readonly #decoder = new TextDecoder();
-	readonly #lines: string[] = [];
+	/** Lines that wait are `#lines[#next …]`: `shift` would move tens of thousands of short lines each time. */
+	#lines: string[] = [];
+	#next = 0;
 	#queuedCharacters = 0;
 	#partial = "";
 	#hasEnded = false;
@@ -33,7 +35,7 @@ export class LineQueue implements AsyncIterable<string> {
 		return this.#queuedCharacters < QUEUE_CHARACTERS;
 	}
 
-	/** Resolves when the reader has caught up. */
+	/** Resolves when the reader has caught up by half. */
 	hasRoom(): Promise<void> {
 		if (this.#queuedCharacters < QUEUE_CHARACTERS || this.#hasEnded) return Promise.resolve();
 		return new Promise((resolve) => {
@@ -54,17 +56,27 @@ export class LineQueue implements AsyncIterable<string> {
 
 	async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
 		for (;;) {
-			const line = this.#lines.shift();
-			if (line !== undefined) {
-				this.#queuedCharacters -= line.length + 1;
-				if (this.#queuedCharacters < QUEUE_CHARACTERS) this.#wakeSource?.();
-				yield line;
-			} else if (this.#hasEnded) return;
+			const line = this.#take();
+			if (line !== undefined) yield line;
+			else if (this.#hasEnded) return;
 			else
 				await new Promise<void>((resolve) => {
 					this.#wakeReader = resolve;
 				});
 		}
+	}
+
+	#take(): string | undefined {
+		const line = this.#lines[this.#next];
+		if (line === undefined) return undefined;
+		this.#next++;
+		if (this.#next * 2 >= this.#lines.length) {
+			this.#lines.splice(0, this.#next);
+			this.#next = 0;
+		}
+		this.#queuedCharacters -= line.length + 1;
+		if (this.#queuedCharacters < QUEUE_CHARACTERS / 2) this.#wakeSource?.();
+		return line;
 	}
 
 	#add(line: string): void {

@@ -18,7 +18,8 @@ export function startEcho(scope: WorkerScope): void {
 			case "echo":
 				return scope.post(request.value);
 			case "give back":
-				return scope.post(request.buffer, [request.buffer]);
+				scope.post(request.buffer, [request.buffer]);
+				return scope.post(request.buffer.byteLength);
 			case "load": {
 				const module = (await scope.load(request.url)) as { readonly answer: unknown };
 				return scope.post(module.answer);

@@ -136,22 +136,29 @@ export function byteStreamContract(test: ReturnType<typeof suite>, withPair: Wit
 		await closing;
 	});
 
-	check("a close delivers what was written although this side leaves bytes unread", async ({ near, far }) => {
-		const bytes = pattern(900_000);
-		await far.write([pattern(50_000)]);
-		const closing = Promise.all([near.write([bytes]), near.close()]);
-		assert.is(await countToEnd(far), bytes.byteLength);
-		await far.close();
-		await closing;
-	});
+	for (const unreadBytes of [50_000, 3_000_000])
+		check(`a close delivers what was written although ${unreadBytes} bytes stay unread`, async (pair) => {
+			const { near, far, settle } = pair;
+			const bytes = pattern(900_000);
+			const unread = far.write([pattern(unreadBytes)]).catch((error: unknown) => error);
+			await readExactly(near, 1);
+			await settle();
+			const closing = Promise.all([near.write([bytes]), near.close()]);
+			assert.is(await countToEnd(far), bytes.byteLength);
+			await far.close();
+			await closing;
+			await unread;
+		});
 
-	check("this side can still write after the peer has closed its own end", async ({ near, far }) => {
-		const closing = near.close();
-		assert.is(await far.readInto(new Uint8Array(8)), 0);
-		await far.write([pattern(10)]);
-		await far.close();
-		await closing;
-	});
+	for (const first of ["near", "far"] as const)
+		check(`a side can still write after the ${first} one has closed its own end`, async (pair) => {
+			const [closes, writes] = first === "near" ? [pair.near, pair.far] : [pair.far, pair.near];
+			const closing = closes.close();
+			assert.is(await writes.readInto(new Uint8Array(8)), 0);
+			await writes.write([pattern(10)]);
+			await writes.close();
+			await closing;
+		});
 
 	check("after its own close every call says so", async ({ near, far }) => {
 		const reading = linkErrorOf(near.readInto(new Uint8Array(8)));

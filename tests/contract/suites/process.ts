@@ -30,12 +30,15 @@ export function processContract(test: ReturnType<typeof suite>, runtime: TestRun
 	});
 
 	test("a process that prints more than fits waits for its reader, and nothing is lost", async () => {
-		const process = await speaker("flood", "400000");
-		// It cannot get far ahead: our queue and the pipe are bounded.
-		for (let turn = 0; turn < 200; turn++) await clock.sleep(0);
-		let count = 0;
-		for await (const line of process.lines) assert.is(line, `line ${count++}`);
-		assert.is(count, 400_000);
+		const count = 1_000_000;
+		const process = await speaker("flood", String(count));
+		// Time enough to print it all, if nothing held it up.
+		const observedMs = 500;
+		const outcome = await Promise.race([process.ended, clock.sleep(observedMs)]);
+		assert.is(outcome, undefined, `it printed ${count} lines that nobody has read`);
+		let next = 0;
+		for await (const line of process.lines) assert.is(line, `line ${next++}`);
+		assert.is(next, count);
 		assert.is((await process.ended).code, 0);
 	});
 

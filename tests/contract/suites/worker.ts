@@ -64,6 +64,7 @@ export function workerContract(test: ReturnType<typeof suite>, workers: WorkerPo
 		const back = await worker.answer();
 		assert.instance(back, ArrayBuffer);
 		assert.equal(new Uint8Array(back as ArrayBuffer), new Uint8Array([1, 2, 3, 4]));
+		assert.is(await worker.answer(), 0, "it is detached there");
 	});
 
 	check("shared memory is shared", async (worker) => {
