@@ -1,0 +1,103 @@
+// A guest that goes back and forth between two real processes, a move per figure, while a client keeps asking.
+import { pathToFileURL } from "node:url";
+import { hostCommand } from "../../bindings/cli/executables.ts";
+import { HostProcess } from "../../bindings/cli/host-process.ts";
+import type { MoveOrder } from "../../bindings/cli/messages.ts";
+import { NumberedClient } from "../../bindings/cli/numbered-client.ts";
+import type { MoveMetrics } from "../../bindings/migration/metrics.ts";
+import { nodePlatform } from "../../bindings/platform/node/index.ts";
+import type { StreamAddress } from "../../bindings/ports/byte-stream.ts";
+
+const ROOT = pathToFileURL(`${process.cwd()}/`); // benches run in the repository's root
+const DIST = new URL("dist/", ROOT);
+const PROGRAM_URL = new URL("bench/techniques/pages-program.mjs", ROOT).href;
+
+/** What the client asks for. */
+export interface FerryLoad {
+	readonly requestsPerSecond: number;
+	/** Pages that each request changes. */
+	readonly changePages: number;
+}
+
+/** One move, as measured. */
+export interface Crossing {
+	readonly metrics: MoveMetrics;
+	/** Longest time between two answers around the move, in ms; 0 without a client. */
+	readonly longestGapMs: number;
+}
+
+/** What the client may add to the time of a move, in ms. */
+const AROUND_MS = 50;
+
+interface Side {
+	readonly host: HostProcess;
+	readonly door: StreamAddress;
+}
+
+export class Ferry {
+	readonly #platform = nodePlatform();
+	readonly #client: NumberedClient | undefined;
+	readonly #hosts: HostProcess[] = [];
+	#here!: Side;
+	#there!: Side;
+
+	private constructor(load: FerryLoad | undefined) {
+		if (load === undefined) return;
+		const { requestsPerSecond, changePages } = load;
+		const platform = this.#platform;
+		this.#client = new NumberedClient({ platform, request: () => ({ changePages }), requestsPerSecond });
+	}
+
+	/** Two processes, and a guest of this size in one of them. */
+	static async open(sizeMiB: number, load?: FerryLoad): Promise<Ferry> {
+		const ferry = new Ferry(load);
+		try {
+			ferry.#here = await ferry.#side();
+			ferry.#there = await ferry.#side();
+			const { host } = ferry.#here;
+			await host.order("start", { programUrl: PROGRAM_URL });
+			await host.order("call", { request: { fillMiB: sizeMiB } });
+			await ferry.#client?.start(host.hello.clients);
+			return ferry;
+		} catch (error) {
+			await ferry.close();
+			throw error;
+		}
+	}
+
+	/** Moves the guest to the other process. @throws Error unless it is moved */
+	async cross(options: Pick<MoveOrder, "technique" | "verification">): Promise<Crossing> {
+		const { host } = this.#here;
+		const { host: target, door } = this.#there;
+		await host.order("prepare", {});
+		await this.#client?.untilAnswered(this.#client.answered + 100);
+		const answeredBefore = Math.max(0, (this.#client?.answered ?? 0) - 1);
+		const report = await host.order("move", { ...options, target: door, clients: target.hello.clients });
+		if (report.outcome !== "moved") throw new Error(`${report.outcome}: ${report.failure?.message}`);
+		[this.#here, this.#there] = [this.#there, this.#here];
+		await this.#client?.untilAnswered(this.#client.answered + AROUND_MS);
+		const times = this.#client?.answeredAtMs.slice(answeredBefore) ?? [];
+		const gaps = times.slice(1).map((at, index) => at - times[index]!);
+		return { metrics: report.metrics, longestGapMs: Math.max(0, ...gaps) };
+	}
+
+	async close(): Promise<void> {
+		this.#client?.stop();
+		await Promise.all(this.#hosts.map((host) => host.stop()));
+	}
+
+	async #side(): Promise<Side> {
+		const role = this.#hosts.length === 0 ? "left" : "right";
+		const host = await HostProcess.start({ platform: this.#platform, role, command: hostCommand("node", DIST) });
+		this.#hosts.push(host);
+		const at: StreamAddress = { transport: "tcp", host: "127.0.0.1", port: 0 };
+		return { host, door: (await host.order("receive", { at, programUrls: [PROGRAM_URL] })).address };
+	}
+}
+
+/** The middle value. */
+export function median(values: readonly number[]): number {
+	const sorted = [...values].sort((a, b) => a - b);
+	const middle = sorted.length >> 1;
+	return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
