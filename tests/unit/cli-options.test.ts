@@ -1,0 +1,67 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { NotYetError, parseDemoOptions, UsageError } from "../../bindings/cli/options.ts";
+
+const test = suite("the demo's options");
+
+test("without words everything has a default", () => {
+	const { program, ...rest } = parseDemoOptions([]);
+	assert.is(program.name, "sqlite");
+	assert.equal(rest, {
+		technique: "pre-copy",
+		from: "node",
+		to: "node",
+		link: "tcp",
+		memoryMiB: 64,
+		load: 500,
+		requests: 3000,
+		verification: "full",
+		bandwidthBytesPerMs: undefined,
+		jsonFile: undefined,
+	});
+});
+
+test("as many requests as six seconds hold, unless they are given or there is no rate", () => {
+	assert.is(parseDemoOptions(["--load", "200"]).requests, 1200);
+	assert.is(parseDemoOptions(["--load", "200", "--requests", "50"]).requests, 50);
+	assert.ok(parseDemoOptions(["--load", "0"]).requests > 1000);
+});
+
+test("a bandwidth in MB/s becomes bytes per ms", () => {
+	assert.is(parseDemoOptions(["--bandwidth", "117"]).bandwidthBytesPerMs, 117_000);
+	assert.is(parseDemoOptions(["--bandwidth=0.5"]).bandwidthBytesPerMs, 500);
+});
+
+test("every wrong word is named, with what would be right", () => {
+	const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+		[["--technique", "warp"], /--technique warp: unknown; use pre-copy or stop-and-copy/],
+		[["--to", "browser"], /--to browser: unknown; use node or deno/],
+		[["--memory", "4096"], /--memory 4096: must be a whole number from 0 to 3584/],
+		[["--memory", "1.5"], /--memory 1\.5/],
+		[["--load", "-5"], /--load/],
+		[["--requests", "1"], /--requests 1: must be a whole number from 2/],
+		[["--bandwidth", "fast"], /--bandwidth fast/],
+		[["--verification", "none"], /--verification none: unknown; use transport or full/],
+		[["--link", "udp"], /--link udp/],
+		[["--nonsense"], /--nonsense/],
+		[["extra"], /extra/],
+	];
+	for (const [args, says] of wrong)
+		try {
+			parseDemoOptions(args);
+			assert.unreachable(args.join(" "));
+		} catch (error) {
+			assert.instance(error, UsageError, `${args.join(" ")}: ${error}`);
+			assert.match((error as Error).message, says);
+		}
+});
+
+test("techniques of later versions are not wrong, only not yet", () => {
+	for (const technique of ["post-copy", "hybrid"])
+		assert.throws(
+			() => parseDemoOptions(["--technique", technique]),
+			(error: unknown) => error instanceof NotYetError && /not yet/.test(error.message),
+		);
+});
+
+test.run();
