@@ -69,8 +69,8 @@ class Request {
   lz4Pages: u32;
   unchangedPages: u32;
   deltaPages: u32;
-  /** Pages on which LZ4 was tried, and bytes that it saved. */
-  tried: u32;
+  /** Pages that LZ4 made smaller, and the bytes that it saved. */
+  packed: u32;
   saved: u32;
   /** XXH3-64 of the batch. */
   checksum: u64;
@@ -121,9 +121,9 @@ function compress(request: Request, page: usize, pageIndex: u32, target: usize, 
     store<u8>(region, spare - 1, 1);
     return 0;
   }
-  request.tried++;
   const length = lz4Encode(page, PAGE_BYTES, target, limit + LZ4_ROOM, request.table, LZ4_PAGE_TABLE_BITS, 1);
   if (length != 0) {
+    request.packed++;
     request.saved += PAGE_BYTES - length;
     store<u8>(region, 0);
     return length;
@@ -229,13 +229,14 @@ export function batchEncode(at: usize): i32 {
 /**
  * What LZ4 saves on some of a request's pages, for a caller that takes the time: compresses every step-th page that is not
  * zero into the output, and forgets it.
- * @returns pages tried; `saved` in the request is what a batch would have been shorter by
+ * @returns pages tried; `packed` and `saved` in the request are as they would be of a batch
  */
 export function batchSample(at: usize, step: u32): u32 {
   const request = changetype<Request>(at);
   if (checkIndices(request) != OK) return 0;
   const isStaged = (request.options & STAGED) != 0;
   let tried: u32 = 0;
+  request.packed = 0;
   request.saved = 0;
   for (let position: u32 = 0; position < request.count; position += step) {
     const pageIndex = load<u32>(request.indices + (<usize>position << 2));
@@ -244,7 +245,9 @@ export function batchSample(at: usize, step: u32): u32 {
     tried++;
     const room = WORTHWHILE_BYTES + LZ4_ROOM;
     const length = lz4Encode(page, PAGE_BYTES, request.output, room, request.table, LZ4_PAGE_TABLE_BITS, 1);
-    if (length != 0) request.saved += PAGE_BYTES - length;
+    if (length == 0) continue;
+    request.packed++;
+    request.saved += PAGE_BYTES - length;
   }
   return tried;
 }

@@ -298,14 +298,15 @@ function announcedWords(at: usize, count: u32): u32 {
 
 /**
  * Applies a word-mask delta to a page.
- * @param source region that can be read DELTA_SLACK_BYTES behind the delta: all words of a block are read, and then chosen
+ * @param source region that can be read DELTA_SLACK_BYTES behind the delta: all words of a block are read, and then chosen,
+ *   and the masks are read before it is known that they are there
  * @returns 0; -1 when its length is not what its masks announce, and then the page is untouched
  */
 export function wordMaskDecode(source: usize, length: u32, page: usize): i32 {
   if (length < 8) return REFUSED;
   let blocks = load<u64>(source);
   const count = <u32>popcnt(blocks);
-  if (count == 0 || length < 8 + count) return REFUSED;
+  if (count == 0) return REFUSED;
   let mask = source + 8;
   let at = mask + count;
   const words = announcedWords(mask, count);

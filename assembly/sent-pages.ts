@@ -56,9 +56,11 @@ export function copyHeldHash(sent: usize, slots: u32, pageIndex: u32, target: us
   store<u64>(target, slot.hashHigh, 8);
 }
 
-/** The page is sent as it was: its slot stays fresh. */
+/** The page is sent as it was: its slot stays fresh, and its deltas do pay. */
 export function refresh(sent: usize, slots: u32, pageIndex: u32, generation: u32): void {
-  slotOf(sent, slots, pageIndex).generation = generation;
+  const slot = slotOf(sent, slots, pageIndex);
+  slot.generation = generation;
+  slot.failures = 0;
 }
 
 /** The page is sent, but not held from now on. */

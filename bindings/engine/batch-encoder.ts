@@ -107,7 +107,7 @@ const Word = {
 	lz4Pages: 17,
 	unchangedPages: 18,
 	deltaPages: 19,
-	tried: 20,
+	packed: 20,
 	saved: 21,
 	checksum: 22,
 	count: 24,
@@ -261,14 +261,21 @@ export class BatchEncoder {
 
 	/** Takes the time of LZ4 on a few pages of the batch that is about to be encoded. */
 	#sample(count: number): void {
-		const { exports, words } = this.#engine;
+		const { exports } = this.#engine;
 		const step = Math.max(1, Math.floor(count / SAMPLE_PAGES));
 		const started = this.#now?.();
 		const pages = exports.batchSample(this.#request.offset, step);
-		const savedBytes = words[this.#request.offset / 4 + Word.saved]!;
-		if (started === undefined) this.#policy.observe({ pages, savedBytes });
-		else this.#policy.observe({ pages, savedBytes, ms: this.#now!() - started });
-		words[this.#request.offset / 4 + Word.saved] = 0;
+		if (started !== undefined) this.#policy.observeTime(pages, this.#now!() - started);
+		this.#observeSavings();
+	}
+
+	/** What LZ4 saved in the last call; starts counting again. */
+	#observeSavings(): void {
+		const { words } = this.#engine;
+		const at = this.#request.offset / 4;
+		this.#policy.observeSavings(words[at + Word.packed]!, words[at + Word.saved]!);
+		words[at + Word.packed] = 0;
+		words[at + Word.saved] = 0;
 	}
 
 	#locate(pageIndices: Uint32Array, source: PageSource): Located {
@@ -303,7 +310,7 @@ export class BatchEncoder {
 		const { bytes, words } = this.#engine;
 		const at = this.#request.offset / 4;
 		const byteLength = words[at + Word.byteLength]!;
-		this.#policy.observe({ pages: words[at + Word.tried]!, savedBytes: words[at + Word.saved]! });
+		this.#observeSavings();
 		const encoded = bytes.subarray(this.#output.offset, this.#output.offset + byteLength);
 		let result: Uint8Array = encoded;
 		if (into instanceof Uint8Array) {

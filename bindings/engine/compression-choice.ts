@@ -22,6 +22,8 @@ const SPARE_WITHOUT_RATE = 3;
  */
 const WORD_MASK_BYTES_PER_MS = 350_000;
 
+const mix = (old: number, now: number): number => old + (now - old) * NEW_WEIGHT;
+
 /** What the encoder does with the next batch. */
 export interface CompressionChoice {
 	/** LZ4 is tried at all. */
@@ -32,31 +34,25 @@ export interface CompressionChoice {
 	readonly wordMask: boolean;
 }
 
-/** What LZ4 did to some pages. */
-export interface CompressionSample {
-	readonly pages: number;
-	readonly savedBytes: number;
-	/** Its time, where it was taken. */
-	readonly ms?: number;
-}
-
-/** Learns what LZ4 saves and costs, and chooses. */
+/**
+ * Learns what LZ4 saves and costs, and chooses.
+ *
+ * Savings count the pages that LZ4 made smaller: where it fails is a matter of regions, which the kernel remembers and spares
+ * up to `spareLimit`, so that a stretch of incompressible memory does not turn it off for what comes after.
+ */
 export class CompressionPolicy {
 	#savedBytesPerPage = ASSUMED_SAVED_BYTES;
 	#msPerPage = ASSUMED_MS_PER_PAGE;
 	#batches = 0;
 
-	/** Counts a batch. @returns whether time is to be taken on a sample of its pages: on the first and every 32nd */
-	isSampleDue(): boolean {
-		return this.#batches++ % SAMPLE_INTERVAL === 0;
+	/** @param pages that LZ4 made smaller, by `savedBytes` together */
+	observeSavings(pages: number, savedBytes: number): void {
+		if (pages > 0) this.#savedBytesPerPage = mix(this.#savedBytesPerPage, savedBytes / pages);
 	}
 
-	/** @param sample of pages that were compressed or sampled */
-	observe({ pages, savedBytes, ms }: CompressionSample): void {
-		if (pages <= 0) return;
-		const mix = (old: number, now: number): number => old + (now - old) * NEW_WEIGHT;
-		this.#savedBytesPerPage = mix(this.#savedBytesPerPage, savedBytes / pages);
-		if (ms !== undefined && ms > 0) this.#msPerPage = mix(this.#msPerPage, ms / pages);
+	/** @param pages that LZ4 was tried on, in `ms` together */
+	observeTime(pages: number, ms: number): void {
+		if (pages > 0 && ms > 0) this.#msPerPage = mix(this.#msPerPage, ms / pages);
 	}
 
 	/** Bytes that LZ4 saves in a millisecond: the rate of the fastest link that it pays on. */
@@ -64,12 +60,17 @@ export class CompressionPolicy {
 		return this.#savedBytesPerPage / this.#msPerPage;
 	}
 
+	/** Counts a batch. @returns whether time is to be taken on a sample of its pages: on the first and every 32nd */
+	isSampleDue(): boolean {
+		return this.#batches++ % SAMPLE_INTERVAL === 0;
+	}
+
 	/** @param linkBytesPerMs the link's rate; undefined when it is not known, which is taken for a slow one */
 	choose(linkBytesPerMs: number | undefined): CompressionChoice {
 		if (linkBytesPerMs === undefined) return { compress: true, spareLimit: SPARE_WITHOUT_RATE, wordMask: false };
 		// What a failed attempt costs, in units of what a missed one loses.
 		const relativeCost = (this.#msPerPage * linkBytesPerMs) / ASSUMED_SAVED_BYTES;
-		const spared = 2 ** Math.ceil(Math.log2(1 + ATTEMPT_SHARE * relativeCost)) - 1;
+		const spared = 2 ** Math.floor(Math.log2(1 + ATTEMPT_SHARE * relativeCost)) - 1;
 		return {
 			compress: this.savedBytesPerMs > linkBytesPerMs,
 			spareLimit: Math.min(SPARE_LIMIT, spared),

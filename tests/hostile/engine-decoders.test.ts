@@ -119,24 +119,27 @@ for (const format of ["xbzrle", "word-mask"] as const)
 		const engine = createEngine();
 		const seeds = deltaSeeds(format);
 		engine.allocate(PAGE);
-		const page = engine.allocate(PAGE);
-		engine.allocate(PAGE);
-		// Deltas end where the memory ends, but for the slack that the word mask may read.
+		const region = engine.allocate(2 * PAGE);
+		const end = engine.bytes.length;
+		// The delta ends where the memory ends, but for the slack that the word mask may read; or the page does.
 		const slack = format === "xbzrle" ? 0 : DELTA_SLACK_BYTES;
-		const source = { offset: engine.bytes.length - 8192, byteLength: 8192 };
-		engine.bytes.fill(0xc3, page.offset - 64, page.offset + PAGE + 64);
-		const guard = new Guard(engine, [source, page]);
+		const tail = { offset: end - 8192, byteLength: 8192 };
+		assert.ok(tail.offset > engine.usedBytes);
+		const guard = new Guard(engine, [tail, region]);
 		const decode = format === "xbzrle" ? engine.exports.xbzrleDecode : engine.exports.wordMaskDecode;
 		for (let i = 0; i < MUTATIONS * 0.15; i++) {
 			const bytes = mutate(seeds[below(seeds.length)]!, below);
-			const from = engine.bytes.length - slack - bytes.length;
+			const pageIsLast = i % 2 === 0;
+			const page = pageIsLast ? end - PAGE : region.offset + 64;
+			const from = pageIsLast ? region.offset : end - slack - bytes.length;
+			engine.bytes.fill(0xc3, page - 64, Math.min(end, page + PAGE + 64));
 			engine.bytes.set(bytes, from);
-			const reached = decode(from, bytes.length, page.offset);
+			const reached = decode(from, bytes.length, page);
 			assert.ok(reached >= -1 && reached <= PAGE, `${reached}`);
 			if (i % 1000 === 0) guard.check();
 			const { bytes: memory } = engine;
 			for (let k = 0; k < 64; k++)
-				if (memory[page.offset - 1 - k] !== 0xc3 || memory[page.offset + PAGE + k] !== 0xc3)
+				if (memory[page - 1 - k] !== 0xc3 || (page + PAGE + k < end && memory[page + PAGE + k] !== 0xc3))
 					assert.unreachable(`a write ${k} bytes beside the page`);
 		}
 		guard.check();

@@ -13,7 +13,7 @@ const PAGES = 24;
 /** What happens to a page before a round: nothing, a few bytes, everything, zeros, text. */
 const change = fc.record({
 	pageIndex: fc.nat(PAGES - 1),
-	how: fc.constantFrom("nothing", "bytes", "bytes", "rewrite", "half", "zero", "text"),
+	how: fc.constantFrom("nothing", "bytes", "bytes", "rewrite", "half", "zero", "text", "babble", "nudge"),
 	seed: fc.integer({ min: 1 }),
 });
 const round = fc.record({
@@ -31,6 +31,8 @@ function mutate(page: Uint8Array, how: string, seed: number): void {
 	if (how === "half") page.set(pseudoRandomBytes(seed, PAGE / 2));
 	if (how === "zero") page.fill(0);
 	if (how === "text") for (let i = 0; i < PAGE; i++) page[i] = (i * seed) % 23;
+	if (how === "babble") page.set(pseudoRandomBytes(seed, PAGE).map((byte, i) => (i % 3 === 0 ? byte & 15 : 7)));
+	if (how === "nudge") for (let i = 0; i < 1200; i++) page[i]! ^= 1 + (seed & 7);
 	if (how === "bytes") for (const at of pseudoRandomBytes(seed, 1 + (seed % 30))) page[(at * 17 + seed) % PAGE]! += 1;
 }
 

@@ -169,26 +169,51 @@ test("a page defends its slot for two generations", () => {
 
 test("a page whose deltas do not pay is not tried for a while, and then again", () => {
 	const { memory, kinds } = pair();
-	const rewrite = (seed: number) => memory.set(pseudoRandomBytes(seed, PAGE), PAGE);
-	kinds([1]);
-	rewrite(1);
-	kinds([1]); // tried and failed: one send is skipped
-	assert.equal(kinds([1]), [1]);
-	assert.equal(kinds([1]), [3]); // held since
-	rewrite(2);
-	kinds([1]);
-	kinds([1]);
-	rewrite(3);
-	kinds([1]); // failed again, after success: still one
-	assert.equal([kinds([1]), kinds([1])], [[1], [3]]);
-	for (const seed of [4, 5, 6]) {
-		rewrite(seed);
+	let seed = 1;
+	// Odd seeds: the generator makes an even one odd.
+	const rewrite = () => {
+		seed += 2;
+		memory.set(pseudoRandomBytes(seed, PAGE), PAGE);
+	};
+	/** Rewrites the page until a delta fails, then sends it unchanged until that is noticed. @returns sends in between */
+	const skippedAfterFailure = () => {
+		rewrite();
 		kinds([1]);
-		kinds([1]);
+		let sends = 0;
+		while (kinds([1])[0] === 1) sends++;
+		return sends;
+	};
+	kinds([1]);
+	// The page is held by the send before the one that finds it unchanged.
+	assert.is(skippedAfterFailure(), 1);
+	assert.is(skippedAfterFailure(), 1); // being unchanged was a success
+	memory[PAGE]! ^= 1;
+	assert.equal(kinds([1]), [4]); // so was a delta
+	assert.is(skippedAfterFailure(), 1);
+	// Failing again and again: 1, 3, 7, 15 and then always 31 sends are spared.
+	for (let i = 0; i < 1 + 2 + 4 + 8 + 16 + 32 + 32; i++) {
+		rewrite();
+		assert.equal(kinds([1]), [1]);
 	}
-	let skipped = 0;
-	while (kinds([1])[0] === 1) skipped++;
-	assert.ok(skipped > 1 && skipped < 32, `${skipped}`);
+	let spared = 0;
+	while (kinds([1])[0] === 1) spared++;
+	assert.is(spared, 31);
+});
+
+/** Words of a small alphabet: LZ4 makes 1000 to 2500 bytes of it. */
+const babble = (seed: number) => pseudoRandomBytes(seed, PAGE).map((byte, i) => (i % 3 === 0 ? byte & 15 : 7));
+
+test("of a large delta and LZ4 the smaller is sent", () => {
+	const { memory, send, kinds } = pair();
+	const text = Uint8Array.from({ length: PAGE }, (_, i) => i % 31);
+	memory.set(text, PAGE);
+	memory.set(babble(1), 2 * PAGE);
+	kinds([1, 2]);
+	memory.subarray(PAGE, PAGE + 2000).reverse();
+	for (let i = 2 * PAGE; i < 2 * PAGE + 1200; i++) memory[i]! ^= 0x11;
+	const [first, second] = readBatch(send([1, 2], { linkBytesPerMs: SLOW }).bytes);
+	assert.equal([first!.kind, second!.kind], [2, 4]);
+	assert.ok(first!.payload.length < 200 && second!.payload.length > 1024);
 });
 
 test("LZ4 is spared where it keeps failing, and not elsewhere", () => {
@@ -204,6 +229,20 @@ test("LZ4 is spared where it keeps failing, and not elsewhere", () => {
 	while (kinds([30])[0] === 1) spared++;
 	assert.ok(spared < 4, `${spared}`); // soon noticed
 	assert.equal(kinds([30]), [2]);
+});
+
+test("the slower the link, the fewer attempts are spared", () => {
+	const sparedAt = (linkBytesPerMs: number) => {
+		const { memory, kinds } = pair({});
+		for (let round = 0; round < 40; round++) kinds([0, 1, 2, 3, 4], { linkBytesPerMs });
+		for (let i = 0; i < PAGE; i++) memory[i] = i % 31;
+		let spared = 0;
+		while (spared < 70 && kinds([0], { linkBytesPerMs })[0] === 1) spared++;
+		return spared;
+	};
+	assert.is(sparedAt(SLOW), 0);
+	assert.ok(sparedAt(117_000) <= 1);
+	assert.ok(sparedAt(500_000) <= 7);
 });
 
 test("a link that is faster than LZ4 saves gets no LZ4", () => {

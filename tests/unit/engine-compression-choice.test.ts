@@ -18,12 +18,23 @@ test("LZ4 is used up to the rate at which it saves", () => {
 
 test("what is observed moves that rate, recent pages most", () => {
 	const policy = new CompressionPolicy();
-	for (let i = 0; i < 50; i++) policy.observe({ pages: 16, savedBytes: 16 * 3000, ms: 0.03 });
+	for (let i = 0; i < 50; i++) {
+		policy.observeSavings(16, 16 * 3200);
+		policy.observeTime(16, 0.032);
+	}
 	assert.ok(Math.abs(policy.savedBytesPerMs - 1_600_000) < 1000, `${policy.savedBytesPerMs}`);
-	policy.observe({ pages: 1, savedBytes: 0 });
-	assert.ok(Math.abs(policy.savedBytesPerMs - 1_200_000) < 1000, `${policy.savedBytesPerMs}`);
+	policy.observeTime(1, 0.004);
+	assert.ok(Math.abs(policy.savedBytesPerMs - 1_280_000) < 1000, `${policy.savedBytesPerMs}`);
+	policy.observeSavings(1, 0);
+	assert.ok(Math.abs(policy.savedBytesPerMs - 960_000) < 1000, `${policy.savedBytesPerMs}`);
+});
+
+test("nothing observed moves nothing", () => {
+	const policy = new CompressionPolicy();
 	const before = policy.savedBytesPerMs;
-	policy.observe({ pages: 0, savedBytes: 0, ms: 5 });
+	policy.observeSavings(0, 0);
+	policy.observeTime(0, 5);
+	policy.observeTime(5, 0); // a clock too coarse to tell
 	assert.is(policy.savedBytesPerMs, before);
 });
 
