@@ -1,0 +1,147 @@
+// Bitmaps of 2^26 bits (256 GiB of guest memory): harvesting what is set, and counting it. "GB/s" would say little here, so
+// figures are ns per set bit.
+import { RoaringBitmap32 } from "roaring-wasm";
+import { TypedFastBitSet } from "typedfastbitset";
+import { Bitmap } from "../../bindings/engine/bitmap.ts";
+import { createEngine } from "../../bindings/engine/engine.ts";
+import { PageList } from "../../bindings/engine/page-list.ts";
+import { contest } from "../contest.ts";
+import { randomBelow } from "../inputs/synthetic.ts";
+import { NativePeers, nativePeer } from "../native/native-peers.ts";
+import type { BenchOptions, Row } from "../row.ts";
+
+export const title = "bitmaps";
+
+interface Input {
+	readonly name: string;
+	readonly bits: Uint32Array;
+	readonly goals: { readonly c?: number; readonly fastbitset?: number; readonly roaring?: number };
+}
+
+/** Set bits: single ones at random distances, or runs. */
+function setBits(bitCount: number, share: number, run: number): Uint32Array {
+	const below = randomBelow(11);
+	const bits: number[] = [];
+	const step = Math.round((2 * run) / share);
+	for (let at = below(step); at < bitCount; at += run + below(step))
+		for (let i = 0; i < run && at + i < bitCount; i++) bits.push(at + i);
+	return Uint32Array.from(bits);
+}
+
+function inputs({ smoke }: BenchOptions): { bitCount: number; list: Input[] } {
+	const bitCount = smoke ? 2 ** 16 : 2 ** 26;
+	const make = (name: string, share: number, run: number, goals: Input["goals"]): Input => ({
+		name,
+		bits: setBits(bitCount, share, run),
+		goals,
+	});
+	return {
+		bitCount,
+		list: [
+			make("0.01 % scattered", 0.0001, 1, { fastbitset: 7, roaring: 1 }),
+			make("1 % scattered", 0.01, 1, { c: 1.3, fastbitset: 7 }),
+			make("10 % scattered", 0.1, 1, { c: 1.3, fastbitset: 7 }),
+			make("10 % in runs of 64", 0.1, 64, { c: 0.9, fastbitset: 7 }),
+		],
+	};
+}
+
+/** All its values, 65 536 at a time: one huge array makes roaring-wasm 1.1.0 fail. */
+function roaringOf(bits: Uint32Array): RoaringBitmap32 {
+	const roaring = new RoaringBitmap32();
+	for (let from = 0; from < bits.length; from += 60_000) roaring.addMany(bits.subarray(from, from + 60_000));
+	roaring.runOptimize();
+	return roaring;
+}
+
+const wanted = (goal: number | undefined): { goal?: number } => (goal === undefined ? {} : { goal });
+
+async function harvestRows(
+	{ name, bits, goals }: Input,
+	bitCount: number,
+	native: NativePeers | undefined,
+	options: BenchOptions,
+): Promise<Row[]> {
+	const engine = createEngine();
+	const bitmap = new Bitmap(engine, bitCount);
+	const list = new PageList(engine, bits.length + 64);
+	const bytes = new Uint8Array(bitCount / 8);
+	for (const bit of bits) bytes[bit >> 3]! |= 1 << (bit & 7);
+	bitmap.loadBytes(bytes);
+	engine.prefault();
+	await native?.load("a", bytes);
+	const fast = new TypedFastBitSet(bits);
+	const roaring = roaringOf(bits);
+	const iterate = (): number => {
+		const values = roaring.toUint32Array();
+		return values.length;
+	};
+	const result = await contest(
+		{
+			name: `harvest, ${name}`,
+			amount: bits.length,
+			unit: "ns",
+			ours: {
+				name: "harvestInto",
+				before: () => bitmap.loadBytes(bytes),
+				run: () => {
+					bitmap.harvestInto(list);
+					return list.length;
+				},
+			},
+			peers: await nativePeer(native, "harvest", "ctz loop (C)", wanted(goals.c)),
+		},
+		options,
+	);
+	bitmap.loadBytes(bytes);
+	const listed = {
+		name: "listInto",
+		run: () => {
+			bitmap.listInto(list);
+			return list.length;
+		},
+	};
+	result.push(
+		...(await contest(
+			{
+				name: `list, ${name}`,
+				amount: bits.length,
+				unit: "ns",
+				ours: listed,
+				peers: [
+					{ contender: { name: "typedfastbitset", run: () => fast.array().length }, ...wanted(goals.fastbitset) },
+					{ contender: { name: "roaring-wasm", run: iterate }, ...wanted(goals.roaring) },
+				],
+			},
+			options,
+		)),
+		...(await contest(
+			{
+				name: `count, ${name}`,
+				amount: bits.length,
+				unit: "ns",
+				ours: {
+					name: "count",
+					run: () => engine.exports.bitmapCount(bitmap.region.offset, bitmap.blockCount, 0, bitCount),
+				},
+				peers: [
+					...(await nativePeer(native, "count", "popcount (C)")),
+					{ contender: { name: "typedfastbitset", run: () => fast.size() }, ...wanted(goals.fastbitset) },
+					{ contender: { name: "roaring-wasm", run: () => roaring.size }, ...wanted(goals.roaring) },
+				],
+			},
+			options,
+		)),
+	);
+	roaring.dispose();
+	return result;
+}
+
+export async function rows(options: BenchOptions): Promise<Row[]> {
+	const native = NativePeers.start();
+	const result: Row[] = [];
+	const { bitCount, list } = inputs(options);
+	for (const input of list) result.push(...(await harvestRows(input, bitCount, native, options)));
+	native?.stop();
+	return result;
+}
