@@ -8,7 +8,7 @@ import {
 	type BatchRequest,
 } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
-import { expand, readBatch } from "../oracles/batch.ts";
+import { expand, pageHash, readBatch, writeBatch } from "../oracles/batch.ts";
 import { pseudoRandomBytes } from "../vectors/lz4-inputs.ts";
 
 const test = suite("batches with deltas");
@@ -111,6 +111,19 @@ test("a delta or an unchanged page against something else is found, and names th
 			assert.equal([(error as BatchError).code, (error as BatchError).pageIndex], ["corrupt-page", 9]);
 		}
 		assert.equal(target, before);
+	}
+});
+
+test("a delta that is none is refused as a payload, whatever the page looks like then", () => {
+	const { memory, target, decoder, send } = pair();
+	send([2]);
+	const hash = pageHash(pageOf(memory, 2));
+	for (const [kind, payload] of [
+		[4, [3, 0]],
+		[5, [1, 0, 0, 0, 0, 0, 0, 0, 0]],
+	] as const) {
+		const bytes = writeBatch([{ pageIndex: 2, kind, payload: Uint8Array.from(payload), hash }]);
+		assert.throws(() => decoder.decode(bytes, { pageCount: PAGES, base: target }), code("bad-payload"));
 	}
 });
 
