@@ -77,15 +77,15 @@ test("any mix of sleeps and aborts wakes in the order of time", async () => {
 			const clock = new VirtualClock(systemClock);
 			const woken: [number, number][] = [];
 			await clock.run(async () => {
-				const sleeps = plan.map(([ms, aborts], id) => {
-					const stop = new AbortController();
-					const sleeping = clock.sleep(ms, stop.signal).then(
+				const stops = plan.map(() => new AbortController());
+				const sleeps = plan.map(([ms], id) =>
+					clock.sleep(ms, stops[id]!.signal).then(
 						() => woken.push([ms, id]),
 						() => 0,
-					);
-					if (aborts) stop.abort();
-					return sleeping;
-				});
+					),
+				);
+				// All are asleep by now, so they are called off anywhere among the others.
+				for (const [id, [, aborts]] of plan.entries()) if (aborts) stops[id]!.abort();
 				await Promise.all(sleeps);
 			});
 			const expected = plan
@@ -93,6 +93,7 @@ test("any mix of sleeps and aborts wakes in the order of time", async () => {
 				.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
 			assert.equal(woken, expected);
 		}),
+		{ numRuns: 300 },
 	);
 });
 

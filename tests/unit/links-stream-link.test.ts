@@ -177,6 +177,15 @@ test("of what has arrived the urgent lane is received first", async () => {
 	}
 });
 
+test("abort drops what has arrived and gives its memory back", async () => {
+	const [a, b] = MemoryStream.pair();
+	const [source, target] = [a, b].map((stream) => new StreamLink(stream, { hash64: testHash64 }));
+	await source!.send({ type: TYPE, payload: new Uint8Array(1000), checksum: 1n });
+	while (target!.traffic.framesReceived < 1) await Promise.resolve();
+	target!.abort(new Error("enough"));
+	assert.is(await target!.receive().catch((error: LinkError) => error.code), "aborted");
+});
+
 test("a lost buffer is made up for by a new one", async () => {
 	const [a, b] = MemoryStream.pair();
 	const [source, target] = [a, b].map((stream) => new StreamLink(stream, { hash64: testHash64 }));
