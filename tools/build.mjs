@@ -109,7 +109,9 @@ async function buildDist() {
 			...common,
 			entryPoints: { pageferry: "bindings/cli/main.ts" },
 			// Packages in the old format ask for Node's modules by `require`.
-			banner: { js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);' },
+			banner: {
+				js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
+			},
 		});
 	copyFileSync("build/engine.wasm", `${outdir}/engine.wasm`);
 	copyFileSync("build/inplace.wasm", `${outdir}/inplace.wasm`);

@@ -58,7 +58,7 @@ export interface DemoResult {
 }
 
 /** The client got no answers any more. */
-export class SilenceError extends Error {
+class SilenceError extends Error {
 	override readonly name = "SilenceError";
 	readonly code = "silence";
 }

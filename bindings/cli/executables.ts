@@ -9,7 +9,7 @@ import type { RuntimeName } from "./options.ts";
 import type { Workload } from "./workloads.ts";
 
 /** Something that the demo needs is not installed. */
-export class MissingError extends Error {
+class MissingError extends Error {
 	override readonly name = "MissingError";
 	readonly code = "missing";
 }

@@ -20,7 +20,7 @@ const START_MS = 30_000;
 const STOP_MS = 3_000;
 
 /** What a host refused, in its own words. */
-export class HostRefusal extends Error {
+class HostRefusal extends Error {
 	override readonly name = "HostRefusal";
 	readonly code: string;
 	constructor(failure: FailureReport) {

@@ -61,7 +61,7 @@ export class CommandProcess {
 }
 
 /** Whether a process exists and is no zombie. */
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
 	try {
 		process.kill(pid, 0);
 		return true;

@@ -13,9 +13,9 @@ import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import type { StreamAddress } from "../../bindings/ports/byte-stream.ts";
 
 /** The built entries; tests run in the repository's root. */
-export const DIST = new URL("dist/", pathToFileURL(`${process.cwd()}/`));
+const DIST = new URL("dist/", pathToFileURL(`${process.cwd()}/`));
 const workload = WORKLOADS.get("sqlite")!;
-export const PROGRAM_URL = programUrl(workload, DIST);
+const PROGRAM_URL = programUrl(workload, DIST);
 
 /** Enough that a move has a middle: a dozen batches. */
 const BALLAST_MIB = 12;
