@@ -26,7 +26,7 @@ export const MAX_UNIX_PATH_BYTES = 103;
 const DECIMAL_BYTE = /^(0|[1-9][0-9]{0,2})$/;
 
 /** @returns the literal loopback address that `host` stands for, or `undefined` if it is not one (see the head of this file). */
-export function loopbackAddress(host: string): string | undefined {
+function loopbackAddress(host: string): string | undefined {
 	if (host === "localhost") return "127.0.0.1";
 	if (host === "::1") return host;
 	const parts = host.split(".");
