@@ -162,7 +162,8 @@ let compiled: WebAssembly.Module | undefined;
  * @param module an already compiled engine module, to compile only once for many engines
  */
 export function createEngine(module?: WebAssembly.Module): Engine {
-	const { instance } = instantiateSync(module ?? (compiled ??= compileEngine()), {});
+	compiled ??= module ?? compileEngine();
+	const { instance } = instantiateSync(module ?? compiled, {});
 	return new Engine(instance.exports as unknown as EngineExports);
 }
 

@@ -39,13 +39,19 @@ export function lz4Inputs(): Map<string, Uint8Array> {
 	for (const length of [1, 12, 13, 15, 16, 270, 271]) inputs.set(`random ${length}`, pseudoRandomBytes(length, length));
 	for (const period of [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33]) {
 		const cell = pseudoRandomBytes(period, period);
-		inputs.set(`period ${period}`, Uint8Array.from({ length: 600 }, (_, i) => cell[i % period]!));
+		inputs.set(
+			`period ${period}`,
+			Uint8Array.from({ length: 600 }, (_, i) => cell[i % period]!),
+		);
 	}
 	inputs.set("page of zeros", new Uint8Array(4096));
 	inputs.set("page of words", words(7, 4096));
 	inputs.set("page of pointers", pointers(4096));
 	inputs.set("page half random", concat(pseudoRandomBytes(3, 2048), new Uint8Array(2048)));
-	inputs.set("page with a late match", concat(pseudoRandomBytes(9, 64), pseudoRandomBytes(5, 3900), pseudoRandomBytes(9, 64)));
+	inputs.set(
+		"page with a late match",
+		concat(pseudoRandomBytes(9, 64), pseudoRandomBytes(5, 3900), pseudoRandomBytes(9, 64)),
+	);
 	inputs.set("64 KiB of zeros", new Uint8Array(65536));
 	inputs.set("64 KiB of words", words(11, 65536));
 	const far = new Uint8Array(65536);

@@ -10,7 +10,12 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "pageferry-lz4-"));
-await build({ entryPoints: [join(here, "lz4-inputs.ts")], outfile: join(scratch, "inputs.mjs"), format: "esm", bundle: true });
+await build({
+	entryPoints: [join(here, "lz4-inputs.ts")],
+	outfile: join(scratch, "inputs.mjs"),
+	format: "esm",
+	bundle: true,
+});
 const { lz4Inputs } = await import(join(scratch, "inputs.mjs"));
 
 writeFileSync(
