@@ -87,6 +87,7 @@ const PRIME64_5: u64 = 0x27d4eb2f165667c5;
 }
 
 /** Hashes the page at `p` and delivers the 128 bits to the engine's memory at `out`. */
+// allowed (length): sixteen stripes unrolled, because the secret must be constants here: this memory is the guest's
 export function hashPage(p: usize, out: usize): void {
   let a = i64x2(PRIME32_3, PRIME64_1), b = i64x2(PRIME64_2, PRIME64_3);
   let c = i64x2(PRIME64_4, PRIME32_2), d = i64x2(PRIME64_5, PRIME32_1);

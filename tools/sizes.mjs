@@ -21,11 +21,11 @@ const BUDGETS = [
 	},
 	{
 		path: "dist/index.js",
-		limit: 360 * KIB,
-		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 267 KB so far',
+		limit: 640 * KIB,
+		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 435 KB with migration and post-copy, room for snapshots',
 	},
-	{ path: "dist/deno.js", limit: 360 * KIB, why: "the same for Deno" },
-	{ path: "dist/pageferry.js", limit: 512 * KIB, why: "the command with its bundled argument parser, bars and tables" },
+	{ path: "dist/deno.js", limit: 640 * KIB, why: "the same for Deno" },
+	{ path: "dist/pageferry.js", limit: 768 * KIB, why: "the command with its bundled argument parser, bars and tables" },
 ];
 const PACKAGE_GZIP = { limit: 1024 * KIB, why: "all of dist/ compressed: about what an install downloads" };
 

@@ -378,6 +378,7 @@ export class Bitmap {
 				STAGING_OFFSET,
 				STAGING_BYTES / 4,
 			);
+			// allowed (bare-error): an invariant of this folder's own code, which no caller can break
 			if (got === 0) throw new Error(`bitmap: ${total} bits counted, ${filled} found: written without noteWritten`);
 			result.set(words.subarray(staging, staging + got), filled);
 			filled += got;

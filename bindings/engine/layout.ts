@@ -49,7 +49,7 @@ export const BITMAP_LIMIT_BITS: number = 2 ** 30;
 export const BITMAP_BLOCK_BITS: number = 4096;
 
 /** Bytes of a bitmap block. */
-export const BITMAP_BLOCK_BYTES: number = 512;
+const BITMAP_BLOCK_BYTES: number = 512;
 
 /**
  * A bitmap region is its blocks, then one summary word per block.
