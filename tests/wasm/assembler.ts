@@ -71,11 +71,12 @@ export const SECTION_ELEMENT = 9;
 export const SECTION_CODE = 10;
 export const SECTION_DATA = 11;
 export const SECTION_DATA_COUNT = 12;
+export const SECTION_TAG = 13;
 
 /** The memory section that a guest needs: one page, at most four. */
 export const MEMORY: Bytes = section(SECTION_MEMORY, [1, 1, 4]);
 
-/** `i32.const value` for small values. */
+/** `i32.const value` for values below 8192 either side of 0. */
 export function constant(value: number): number[] {
-	return [0x41, value & 0x7f];
+	return value < 64 && value >= -64 ? [0x41, value & 0x7f] : [0x41, (value & 0x7f) | 0x80, (value >> 7) & 0x7f];
 }

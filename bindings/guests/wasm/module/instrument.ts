@@ -3,7 +3,7 @@
 //
 // An access is judged by the page it *starts* on. One that crosses into the next page is right all the same: with page p
 // travel the first 16 bytes of page p + 1 (the longest access is 16 bytes), and the harvest of dirty pages looks at the
-// first 15 bytes behind each dirty page (`../page-units.ts`).
+// first 15 bytes behind each dirty page (`../watched-pages.ts`).
 //
 //   barrier:   …store…  map[(base + offset) >> 12] = 1            after the store: one that traps marks nothing
 //   presence:  if map[(base + offset) >> 12] { arrive(base + offset) }  …access…

@@ -15,6 +15,8 @@ interface Scope {
 	readonly opened: number;
 	/** Smallest trail length at the branches to its end so far; NEVER when there was none. */
 	joined: number;
+	/** An `if` without a second arm so far: its end is joined by what was known before it. */
+	skips: boolean;
 	/** Smallest length the trail was cut to while the block was open: entries above it may have been replaced. */
 	cut: number;
 }
@@ -85,9 +87,7 @@ export class Scopes {
 	}
 
 	#enter(opcode: number, length: number): void {
-		// An `if` may skip its first arm, so its end is joined by what was known before it.
-		const joined = opcode === IF ? length : NEVER;
-		this.#open.push({ isLoop: opcode === LOOP, opened: length, joined, cut: NEVER });
+		this.#open.push({ isLoop: opcode === LOOP, opened: length, joined: NEVER, cut: NEVER, skips: opcode === IF });
 	}
 
 	#branch(label: number, length: number): void {
@@ -100,6 +100,7 @@ export class Scopes {
 		const scope = this.#open.at(-1)!;
 		if (this.#reachable) scope.joined = Math.min(scope.joined, length);
 		this.#reachable = true;
+		scope.skips = false;
 		scope.cut = Math.min(scope.cut, scope.opened);
 		return scope.opened;
 	}
@@ -107,7 +108,8 @@ export class Scopes {
 	#leave(length: number): number {
 		const scope = this.#open.pop();
 		if (scope === undefined) return 0;
-		const joined = Math.min(scope.joined, scope.joined === NEVER ? NEVER : scope.cut);
+		const branched = scope.joined === NEVER ? NEVER : Math.min(scope.joined, scope.cut);
+		const joined = scope.skips ? scope.opened : branched;
 		const fallen = this.#reachable ? length : NEVER;
 		const left = Math.min(joined, fallen);
 		this.#reachable = left !== NEVER;
