@@ -35,10 +35,14 @@ export type { LinkOptions } from "./links/link-options.ts";
 export { openLink, openLinkPair } from "./links/open-link.ts";
 export type { LinkMemory, StreamLink, StreamLinkOptions } from "./links/stream-link.ts";
 // Moving a guest.
-export type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "./migration/metrics.ts";
+export { type HybridOptions, hybrid } from "./migration/hybrid.ts";
+export type { MoveMetrics, MoveProgress, PagingMetrics, TechniqueName, Verification } from "./migration/metrics.ts";
 export type { MoveOptions, MoveResult, MoveServices } from "./migration/move.ts";
+export type { PagingEnd, ReceivedPages } from "./migration/paging-reception.ts";
+export { type PostCopyOptions, postCopy } from "./migration/post-copy.ts";
 export { type PreCopyOptions, preCopy } from "./migration/pre-copy.ts";
 export { decideMove, type Resolution, type ResolveServices, resolveMove } from "./migration/resolve.ts";
+export type { OwedPages, PostCopyResult } from "./migration/results.ts";
 export { stopAndCopy } from "./migration/stop-and-copy.ts";
 export {
 	type AnswerStatus,
@@ -71,9 +75,17 @@ export {
 	type PacingPolicy,
 } from "./policies/pacing.ts";
 
+export { activePush, demandPaging, type PrepagingOptions, type PushOrder, prepaging } from "./policies/push-order.ts";
 // Ports: what guests, links and platforms implement.
 export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte-stream.ts";
 export type { Clock } from "./ports/clock.ts";
+export {
+	type FaultControl,
+	type FaultingGuest,
+	type FaultReport,
+	type InstalledPages,
+	isFaultingGuest,
+} from "./ports/faulting-guest.ts";
 export {
 	type AppliedPages,
 	type DirtyCursor,
@@ -97,6 +109,7 @@ export {
 	type PauseOptions,
 	type PreparedTarget,
 	type ResourceFact,
+	type SetUpOptions,
 } from "./ports/guest.ts";
 export { type Lease, LeaseError, type LeaseGrant } from "./ports/lease.ts";
 export {
@@ -108,6 +121,7 @@ export {
 	type LinkTraffic,
 	type OutgoingFrame,
 } from "./ports/link.ts";
+export { isOrderedGuest, type OrderCursor, type OrderedGuest, type PageOrder } from "./ports/ordered-guest.ts";
 export type { ConnectOptions, Platform } from "./ports/platform.ts";
 export {
 	type ProcessCommand,

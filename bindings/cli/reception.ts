@@ -60,7 +60,8 @@ export class Reception {
 		);
 		if (result.outcome === "discarded" && incoming.guest !== undefined) seat.left(incoming.guest);
 		const failure = result.outcome === "discarded" ? reportFailure(result.error) : undefined;
-		report({ news: "received", outcome: result.outcome, failure });
+		// A recovery belongs to a move that was reported when it came.
+		if (result.outcome !== "recovering") report({ news: "received", outcome: result.outcome, failure });
 	}
 }
 

@@ -1,11 +1,12 @@
 /**
  * The records of one move over one link, on the source's side.
  *
- * A background loop takes records from the link as they come; they wait in an inbox until a phase asks for them. A refusal, an abort, a malformed record or the
+ * A background loop takes records from the link as they come; they wait in an inbox until a phase asks for them, or go to
+ * who has taken over the rest of the conversation. A refusal, an abort, a malformed record or the
  * end of the link fails the whole conversation at once, whatever phase is under way.
  */
 import type { PageBatch } from "../ports/guest.ts";
-import type { IncomingFrame, Link } from "../ports/link.ts";
+import type { IncomingFrame, Lane, Link } from "../ports/link.ts";
 import { LinkError } from "../ports/link.ts";
 import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
 import { MoveError } from "./move-error.ts";
@@ -19,6 +20,7 @@ export class Conversation {
 	readonly #failure = new AbortController();
 	readonly #inbox: Record[] = [];
 	#arrived: (() => void) | undefined;
+	#taker: ((record: Record) => void) | undefined;
 
 	/** Starts to listen at once. */
 	constructor(link: Link) {
@@ -37,13 +39,25 @@ export class Conversation {
 	}
 
 	/** Sends a record. @throws {LinkError} */
-	send(record: Record): Promise<void> {
-		return this.#link.send(encodeRecord(record));
+	send(record: Record, lane: Lane = "bulk"): Promise<void> {
+		return this.#link.send(encodeRecord(record), lane);
 	}
 
 	/** Sends a page batch as the engine made it. @throws {LinkError} */
-	sendBatch(batch: PageBatch): Promise<void> {
-		return this.send({ type: "batch", batch, modelledByteLength: batch.wireByteLength });
+	sendBatch(batch: PageBatch, lane: Lane = "bulk"): Promise<void> {
+		return this.send({ type: "batch", batch, modelledByteLength: batch.wireByteLength }, lane);
+	}
+
+	/**
+	 * Hands every record to `take` from now on, first those that wait. What it throws fails the conversation.
+	 */
+	handOver(take: (record: Record) => void): void {
+		try {
+			for (const record of this.#inbox.splice(0)) take(record);
+			this.#taker = take;
+		} catch (error) {
+			this.#failure.abort(error);
+		}
 	}
 
 	/**
@@ -51,7 +65,7 @@ export class Conversation {
 	 * @throws {MoveError} `protocol` naming what came instead; whatever ended the conversation.
 	 */
 	async expect<Type extends Record["type"]>(type: Type, signal: AbortSignal): Promise<Extract<Record, { type: Type }>> {
-		const record = await this.#next(signal);
+		const record = await this.next(signal);
 		if (isOfType(record, type)) return record;
 		const error = new MoveError("protocol", `expected the record '${type}', the peer sent '${record.type}'`);
 		this.#failure.abort(error);
@@ -71,13 +85,20 @@ export class Conversation {
 		this.#link.abort(error);
 	}
 
+	/** Drops the link at once. */
+	drop(reason: unknown): void {
+		this.#failure.abort(reason);
+		this.#link.abort(reason);
+	}
+
 	/** Ends the conversation in order. */
 	async close(): Promise<void> {
 		this.#failure.abort(new LinkError("closed", "this side ended the conversation"));
 		await this.#link.close();
 	}
 
-	async #next(signal: AbortSignal): Promise<Record> {
+	/** The next record, whatever it is. @throws whatever ended the conversation. */
+	async next(signal: AbortSignal): Promise<Record> {
 		for (;;) {
 			signal.throwIfAborted();
 			const record = this.#inbox.shift();
@@ -101,7 +122,8 @@ export class Conversation {
 					throw new MoveError("corrupt", `the target found: ${record.message}`, { pageIndex: record.pageIndex });
 				if (record.type === "abort")
 					throw new MoveError("peer", `the peer gave up (${record.code}): ${record.message}`);
-				if (this.#inbox.push(record) > MAX_INBOX_RECORDS)
+				if (this.#taker !== undefined) this.#taker(record);
+				else if (this.#inbox.push(record) > MAX_INBOX_RECORDS)
 					throw new MoveError("protocol", "the peer sends records that nobody asked for");
 				this.#arrived?.();
 			}

@@ -15,8 +15,11 @@ export const MOVE_PHASES = [
 	"confirm",
 ] as const;
 
-/** See {@link MOVE_PHASES}. */
-export type MovePhase = (typeof MOVE_PHASES)[number];
+/** What follows in a post-copy move: the guest runs at the target, this side serves its pages and then compares. */
+export const PAGING_PHASES = ["paging"] as const;
+
+/** See {@link MOVE_PHASES} and {@link PAGING_PHASES}. */
+export type MovePhase = (typeof MOVE_PHASES)[number] | (typeof PAGING_PHASES)[number];
 
 /**
  * | code | meaning |

@@ -34,7 +34,7 @@ export const DEFAULT_DEADLINES: Deadlines = {
 };
 
 /** From here on a move can no longer be cancelled: the guest belongs to the target, or nobody knows. */
-const AFTER_GO: ReadonlySet<MovePhase> = new Set(["go", "confirm"]);
+const AFTER_GO: ReadonlySet<MovePhase> = new Set(["go", "confirm", "paging"]);
 
 /** See the head of this file. One per move. */
 export class Phases {
@@ -82,7 +82,7 @@ export class Phases {
 }
 
 /** The reason with which {@link withDeadline} ends what took too long. */
-export class DeadlineError extends Error {
+class DeadlineError extends Error {
 	override readonly name = "DeadlineError";
 }
 

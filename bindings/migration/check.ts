@@ -39,10 +39,15 @@ export interface CheckServices {
  */
 export async function checkMove(
 	services: CheckServices,
-	options: { readonly signal?: AbortSignal; readonly deadlineMs?: number } = {},
+	options: {
+		readonly signal?: AbortSignal;
+		readonly deadlineMs?: number;
+		/** Ask for a target that can run while pages are missing: post-copy and hybrid need one. */
+		readonly faulting?: boolean;
+	} = {},
 ): Promise<CheckResult> {
 	const { guest, link, clock } = services;
-	const { signal, deadlineMs = DEFAULT_DEADLINES.handshakeMs } = options;
+	const { signal, deadlineMs = DEFAULT_DEADLINES.handshakeMs, faulting } = options;
 	const layout = guest.state.layout();
 	const conversation = new Conversation(link);
 	try {
@@ -56,6 +61,7 @@ export async function checkMove(
 				moveId: "check",
 				technique: "check",
 				verification: "transport",
+				...(faulting === undefined ? {} : { faulting }),
 				layout,
 			});
 			return conversation.expect("welcome", stop);

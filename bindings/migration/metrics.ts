@@ -3,10 +3,11 @@
  * would hide. Times are on the source's clock, in ms.
  */
 import type { MovePhase } from "../handover/move-error.ts";
+import type { PagingSample } from "../paging/fault-figures.ts";
 import type { RoundFacts, StopReason } from "../policies/convergence.ts";
 
 /** The techniques of this version. */
-export type TechniqueName = "stop-and-copy" | "pre-copy";
+export type TechniqueName = "stop-and-copy" | "pre-copy" | "post-copy" | "hybrid";
 
 /**
  * How memory is verified. `transport`: what was sent is what was installed, always on. `full`: the paused source's whole
@@ -24,7 +25,7 @@ export interface MoveMetrics {
 	readonly preparationMs: number;
 	/** From the guest being paused until the target is known to run. */
 	readonly downtimeMs: number;
-	/** From the target running until the source has let go of its copy. */
+	/** From the target running until it has every page, or the source has let go of its copy: the paper's resume time. */
 	readonly resumeMs: number;
 	/** Preparation + downtime + resume. */
 	readonly totalMs: number;
@@ -45,6 +46,8 @@ export interface MoveMetrics {
 	readonly networkFaults: number;
 	/** First touches of pages that were already there. */
 	readonly minorFaults: number;
+	/** What came after the handover, if anything was left for then. */
+	readonly paging?: PagingMetrics;
 	readonly rounds: readonly RoundFacts[];
 	readonly stopReason: StopReason | undefined;
 	/** Longest time that live work held the guest's thread at a stretch. */
@@ -55,6 +58,35 @@ export interface MoveMetrics {
 	readonly pauseWaitMs: number;
 	/** What the operation itself held on the source: bitmaps, lists, hash table. */
 	readonly memoryBytes: number;
+}
+
+/** The metrics of paging. What the guest felt is as the target reports it at the end; zero if it never came to that. */
+export interface PagingMetrics {
+	/** Pages that were missing when the target began to run. */
+	readonly owedPages: number;
+	/** Pages served because the guest waited for them and they had not left: the paper's network faults. */
+	readonly networkFaults: number;
+	/** Faults on pages that were on their way. */
+	readonly inFlightWaits: number;
+	/** Pages pushed. */
+	readonly pushedPages: number;
+	/** Pages sent again after a recovery. */
+	readonly resentPages: number;
+	/** Links that were lost and replaced. */
+	readonly recoveries: number;
+	/** Time the guest has stood still for pages. */
+	readonly blockedMs: number;
+	readonly faultLatency: {
+		readonly p50Ms: number;
+		readonly p90Ms: number;
+		readonly maximumMs: number;
+		/** Waits of 2^i to 2^(i+1) µs, i from 0. */
+		readonly histogram: readonly number[];
+	};
+	/** Pages the guest has not touched before the end; absent where it cannot tell. */
+	readonly pushedInVain?: number;
+	/** The source's view over time, for plots; of the last link. */
+	readonly timeline: readonly PagingSample[];
 }
 
 /** One step of progress. A fraction never runs backwards. */

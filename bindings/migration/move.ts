@@ -1,8 +1,9 @@
 /**
- * The source side of a move: everything that stop-and-copy and pre-copy have in common. A technique only says how the
- * pages travel before the handover.
+ * The source side of a move: everything that the techniques have in common. A technique only says how the pages travel
+ * before the handover, and which are left for after it.
  *
  *   handshake ─▶ set-up ─▶ (technique: live ─▶ pause ─▶ final round) ─▶ state ─▶ verify ─▶ release ─▶ go ─▶ confirm
+ *                                                                                      pages left (serving.ts) ─▶ paging
  *
  * Guarantee: up to `release` any failure, deadline or cancellation leaves the guest running here (`kept`). Once *go* may
  * have left, this side never resumes on its own: it learns that the target runs (`moved`), or it does not know
@@ -12,19 +13,18 @@ import { Conversation } from "../handover/conversation.ts";
 import { MoveLedger, type SourceLedger } from "../handover/ledger.ts";
 import { MoveError, type MovePhase } from "../handover/move-error.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases, toMoveError, withDeadline } from "../handover/phases.ts";
+import { missingRecords } from "../paging/missing-record.ts";
+import { noteOwing, owingStage } from "../paging/owing.ts";
 import { type CompressionPolicy, compressOnSlowLinks } from "../policies/compression.ts";
-import {
-	type ConvergenceFacts,
-	expectedDowntimeMs,
-	type RoundFacts,
-	type StopReason,
-} from "../policies/convergence.ts";
+import type { RoundFacts, StopReason } from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
-import { ProgressEstimator } from "../policies/progress.ts";
+import type { PushOrder } from "../policies/push-order.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Guest, GuestLayout, PageBatch } from "../ports/guest.ts";
+import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import type { Guest, GuestLayout, PageBatch, PageBits } from "../ports/guest.ts";
 import type { Lease, LeaseGrant } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
+import { isOrderedGuest, type OrderCursor } from "../ports/ordered-guest.ts";
 import type { Random } from "../ports/random.ts";
 import { Iteration } from "../rounds/iteration.ts";
 import type { PageSink } from "../rounds/page-sink.ts";
@@ -32,7 +32,12 @@ import { toHex } from "../wire/digest.ts";
 import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "./metrics.ts";
+import { ProgressReport } from "./progress-report.ts";
+import type { MoveResult, PostCopyResult } from "./results.ts";
+import { ServingSession } from "./serving.ts";
 import { Stopwatch } from "./stopwatch.ts";
+
+export type { MoveResult } from "./results.ts";
 
 /** What a move works with. */
 export interface MoveServices {
@@ -63,26 +68,14 @@ export interface MoveOptions {
 	readonly onProgress?: (progress: MoveProgress) => void;
 }
 
-/** How a move ended, and so whom the guest belongs to. */
-export type MoveResult =
-	/** The target runs the guest; this copy is discarded. */
-	| { readonly outcome: "moved"; readonly moveId: string; readonly metrics: MoveMetrics }
-	/** The guest is here, and runs unless the error says that it cannot. */
-	| { readonly outcome: "kept"; readonly moveId: string; readonly error: MoveError; readonly metrics: MoveMetrics }
-	/** *go* may have arrived: the guest is paused here until {@link resolveMove} or the caller decides. */
-	| {
-			readonly outcome: "unconfirmed";
-			readonly moveId: string;
-			readonly error: MoveError;
-			readonly metrics: MoveMetrics;
-	  };
-
 /** What a technique adds to a move. */
 export interface Technique {
 	readonly name: TechniqueName;
 	/** Rate policy of the live rounds; a bandwidth cap in the options goes before it. */
 	readonly pacing?: PacingPolicy;
-	/** Moves the pages; on return the guest is paused and everything is sent. @returns why the live rounds ended. */
+	/** How pages go that are left for after the handover; absent: none ever are, and the target need not be able to wait. */
+	readonly push?: PushOrder;
+	/** Moves the pages; on return the guest is paused and everything is sent, or named as left. @returns why the live rounds ended. */
 	transfer(step: TransferSteps): Promise<StopReason | undefined>;
 }
 
@@ -95,6 +88,8 @@ export interface TransferSteps {
 	live(work: (signal: AbortSignal, timeIsUp: () => boolean) => Promise<StopReason>): Promise<StopReason>;
 	/** Pauses the guest and runs the final round. */
 	pauseAndFinish(): Promise<void>;
+	/** Pauses the guest and leaves what is dirty for after the handover, but for the pages it cannot fault on. */
+	pauseAndLeave(): Promise<void>;
 }
 
 /** Guests with a move under way: one at a time. */
@@ -104,8 +99,20 @@ const moving = new WeakSet<Guest>();
  * Runs a move with a technique. Not called by users: see {@link preCopy} and {@link stopAndCopy}.
  * @throws TypeError when another move of this guest is under way; RangeError for options out of range.
  */
-export async function move(technique: Technique, services: MoveServices, options: MoveOptions): Promise<MoveResult> {
+export function move(
+	technique: Technique & { readonly push?: never },
+	services: MoveServices,
+	options: MoveOptions,
+): Promise<MoveResult>;
+export function move(technique: Technique, services: MoveServices, options: MoveOptions): Promise<PostCopyResult>;
+export async function move(
+	technique: Technique,
+	services: MoveServices,
+	options: MoveOptions,
+): Promise<PostCopyResult> {
 	if (moving.has(services.guest)) throw new TypeError("guest: another move of this guest is under way");
+	if (owingStage(services.guest) !== undefined)
+		throw new TypeError("guest: the target of an earlier move needs its pages: recover or abandon that move");
 	const session = new MoveSession(technique, services, options);
 	moving.add(services.guest);
 	try {
@@ -127,7 +134,9 @@ class MoveSession {
 	readonly #phases: Phases;
 	readonly #watch: Stopwatch;
 	readonly #iteration: Iteration;
-	readonly #progress = new ProgressEstimator();
+	readonly #progress: ProgressReport;
+	#order: OrderCursor | undefined;
+	#serving: ServingSession | undefined;
 	#state: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 	#pending = 0;
 	#roundsLeft = 0;
@@ -161,9 +170,10 @@ class MoveSession {
 				onRound: (round) => this.#noteRound(round),
 			},
 		);
+		this.#progress = new ProgressReport(this.#moveId, this.#iteration);
 	}
 
-	async run(): Promise<MoveResult> {
+	async run(): Promise<PostCopyResult> {
 		const { guest } = this.#services;
 		guest.takeInterruptions(); // what came before does not count
 		this.#watch.mark("started");
@@ -174,7 +184,10 @@ class MoveSession {
 			await this.#commit();
 		} catch (error) {
 			return await this.#fail(toMoveError(error, this.#phases.current, this.#options.signal));
+		} finally {
+			await this.#order?.close();
 		}
+		if (this.#serving !== undefined) return this.#serving.serve(this.#conversation);
 		await this.#ledger.step(this.#moveId, "released", "moved").catch(() => false); // `released` already says: never resume
 		const metrics = await this.#letGo();
 		this.#report("done");
@@ -184,6 +197,9 @@ class MoveSession {
 	/** Handshake, missing code, the target's set-up, and the ledger's first word. */
 	async #begin(): Promise<void> {
 		const { guest } = this.#services;
+		const faulting = this.#technique.push !== undefined;
+		if (faulting && !isFaultingGuest(guest))
+			throw new MoveError("refused", `a ${guest.kind} guest cannot run while pages are missing: use pre-copy`);
 		const layout = guest.state.layout();
 		const welcome = await this.#phases.run("handshake", this.#deadlines.handshakeMs, async (signal) => {
 			if (!(await this.#ledger.step(this.#moveId, undefined, "moving")))
@@ -196,11 +212,14 @@ class MoveSession {
 				moveId: this.#moveId,
 				technique: this.#technique.name,
 				verification: this.#verification,
+				...(faulting ? { faulting } : {}),
 				layout,
 			});
 			return this.#conversation.expect("welcome", signal);
 		});
 		this.#watch.setupMs = await this.#phases.run("set-up", this.#deadlines.setUpMs, async (signal) => {
+			// What the guest uses while the target is set up is what it will want first.
+			if (faulting && isOrderedGuest(guest)) this.#order = await guest.order.open();
 			for (const hash of welcome.missing) await this.#sendResource(layout, hash);
 			return (await this.#conversation.expect("prepared", signal)).setupMs;
 		});
@@ -229,6 +248,7 @@ class MoveSession {
 			},
 			live: (work) => this.#live(work),
 			pauseAndFinish: () => this.#pauseAndFinish(),
+			pauseAndLeave: () => this.#pauseAndLeave(),
 		};
 	}
 
@@ -262,14 +282,49 @@ class MoveSession {
 	}
 
 	async #pauseAndFinish(): Promise<void> {
+		await this.#pause();
+		await this.#phases.run("final-round", undefined, (signal) => this.#iteration.final(signal));
+		this.#watch.mark("rounds-done");
+	}
+
+	async #pauseAndLeave(): Promise<void> {
+		const { guest } = this.#services;
+		await this.#pause();
+		await this.#phases.run("final-round", this.#deadlines.stateMs, async (signal) => {
+			const owed = await this.#iteration.left(signal);
+			const pinned = isFaultingGuest(guest) ? await guest.faulting.pinned() : new Uint8Array(0);
+			await this.#iteration.finalOf(
+				owed.map((byte, i) => byte & (pinned[i] ?? 0)),
+				signal,
+			);
+			for (const [i, byte] of pinned.entries()) owed[i]! &= ~byte;
+			if (owed.every((byte) => byte === 0)) return;
+			for (const record of missingRecords(owed, this.#iteration.hashes.pageCount))
+				await this.#conversation.send(record);
+			this.#serving = this.#makeServing(owed, (await this.#order?.recentFirst()) ?? new Uint32Array(0));
+		});
+		this.#watch.mark("rounds-done");
+	}
+
+	#makeServing(owed: PageBits, recent: Uint32Array): ServingSession {
+		const { guest, clock, lease } = this.#services;
+		return new ServingSession({
+			...{ guest, clock, ledger: this.#ledger, lease: lease?.lease, owed, recent },
+			...{ moveId: this.#moveId, technique: this.#technique.name, verification: this.#verification },
+			...{ iteration: this.#iteration, watch: this.#watch, deadlines: this.#deadlines },
+			compression: this.#options.compression ?? compressOnSlowLinks,
+			push: this.#technique.push!,
+			report: (phase) => this.#report(phase),
+		});
+	}
+
+	async #pause(): Promise<void> {
 		const { guest } = this.#services;
 		if (this.#watch.since("live") === 0) this.#watch.mark("live");
 		await this.#phases.run("pause", undefined, (signal) =>
 			guest.pause({ deadlineMs: this.#deadlines.pauseMs, signal }),
 		);
 		this.#watch.mark("paused");
-		await this.#phases.run("final-round", undefined, (signal) => this.#iteration.final(signal));
-		this.#watch.mark("rounds-done");
 	}
 
 	async #sendState(): Promise<void> {
@@ -279,7 +334,8 @@ class MoveSession {
 			// At least one record, so that the target can tell an empty state from a missing one.
 			for (const [offset, bytes] of chunks(this.#state, MAX_CHUNK_BYTES))
 				await this.#conversation.send({ type: "state", offset, total: this.#state.byteLength, bytes });
-			if (this.#verification === "full") await this.#verifySource(signal);
+			// Pages that are left are compared at the end, when the frozen memory costs the guest nothing.
+			if (this.#verification === "full" && this.#serving === undefined) await this.#verifySource(signal);
 			const digest = this.#iteration.hashes.digest(this.#state);
 			const { pageCount } = this.#iteration.hashes;
 			await this.#conversation.send({ type: "digest", digest, pageCount, stateByteLength: this.#state.byteLength });
@@ -317,6 +373,7 @@ class MoveSession {
 			await this.#services.clock.sleep(0);
 			this.#conversation.failed.throwIfAborted();
 			this.#goSent = true;
+			if (this.#serving !== undefined) noteOwing(this.#services.guest, "unconfirmed");
 			await this.#conversation.send({ type: "go" });
 		});
 		await this.#phases.run("confirm", this.#deadlines.confirmMs, (signal) =>
@@ -339,18 +396,19 @@ class MoveSession {
 		return metrics;
 	}
 
-	async #fail(error: MoveError): Promise<MoveResult> {
+	async #fail(error: MoveError): Promise<PostCopyResult> {
 		const { guest, clock } = this.#services;
 		const bytesOnWire = this.#conversation.bytesSent;
 		const metrics = this.#watch.metrics(this.#technique.name, this.#verification, guest, this.#iteration, bytesOnWire);
 		const moveId = this.#moveId;
 		if (this.#goSent) {
 			// The target may run. Nothing here may, until resolveMove or the caller has decided.
-			await this.#iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
+			if (this.#serving === undefined) await this.#iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
 			await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(
 				() => undefined,
 			);
 			this.#services.link.abort(error);
+			if (this.#serving !== undefined) return this.#serving.unconfirmed(error, bytesOnWire);
 			return { outcome: "unconfirmed", moveId, error, metrics };
 		}
 		await withDeadline(clock, { deadlineMs: 1000 }, () => this.#conversation.giveUp(error)).catch(
@@ -403,32 +461,10 @@ class MoveSession {
 	#report(phase: MovePhase | "done"): void {
 		const { onProgress } = this.#options;
 		if (onProgress === undefined) return;
+		const served = phase === "paging" || phase === "done" ? this.#serving?.facts : undefined;
 		const elapsedMs = this.#watch.since("live");
-		const facts = this.#factsSoFar(elapsedMs);
-		const last = facts.rounds[facts.rounds.length - 1];
-		const dirtyPagesPerMs = last === undefined || last.durationMs <= 0 ? 0 : last.dirtiedPages / last.durationMs;
-		const { fraction, etaMs } =
-			phase === "done"
-				? this.#progress.finish()
-				: this.#progress.estimate({ ...facts, elapsedMs, dirtyPagesPerMs, roundsLeft: this.#roundsLeft });
-		onProgress({
-			moveId: this.#moveId,
-			phase,
-			fraction,
-			etaMs,
-			round: facts.rounds.length + (phase === "live" ? 1 : 0),
-			pendingPages: this.#pending,
-			sentPages: this.#iteration.sentPages,
-			bandwidthBytesPerMs: facts.bandwidthBytesPerMs,
-			expectedDowntimeMs: expectedDowntimeMs(facts),
-		});
-	}
-
-	/** Before the first round has ended no round's rate is known: what went out since the start will do for progress. */
-	#factsSoFar(elapsedMs: number): ConvergenceFacts {
-		const facts = this.#iteration.facts(this.#pending);
-		if (facts.bandwidthBytesPerMs > 0 || elapsedMs <= 0) return facts;
-		return { ...facts, bandwidthBytesPerMs: (this.#iteration.sentPages * facts.bytesPerPage) / elapsedMs };
+		const facts = { phase, pendingPages: this.#pending, roundsLeft: this.#roundsLeft, elapsedMs };
+		onProgress(this.#progress.next(served === undefined ? facts : { ...facts, served }));
 	}
 }
 

@@ -4,9 +4,17 @@
  * travel are sent again; a guest that dirties faster than the link carries never converges, and the stop conditions end
  * the rounds. Source: spec section 1 (Hines et al. on Xen; Clark et al. for adaptive rates).
  */
-import { type ConvergencePolicy, downtimeConvergence, firstOf, xenConvergence } from "../policies/convergence.ts";
+import {
+	type ConvergencePolicy,
+	downtimeConvergence,
+	firstOf,
+	type StopReason,
+	xenConvergence,
+} from "../policies/convergence.ts";
 import type { PacingPolicy } from "../policies/pacing.ts";
-import { type MoveOptions, type MoveResult, type MoveServices, move } from "./move.ts";
+import { type PushOrder, prepaging } from "../policies/push-order.ts";
+import { type MoveOptions, type MoveServices, move } from "./move.ts";
+import type { MoveResult, PostCopyResult } from "./results.ts";
 
 /** What pre-copy takes beside {@link MoveOptions}. */
 export interface PreCopyOptions extends MoveOptions {
@@ -19,7 +27,18 @@ export interface PreCopyOptions extends MoveOptions {
 	readonly downtimeLimitMs?: number;
 	/** Rate per round, e.g. `adaptiveRate().pacing`. Default: as fast as the link takes it. */
 	readonly pacing?: PacingPolicy;
+	/**
+	 * What to do when the rounds end although the rest is large (Xen's limits, the total-time limit): pause for all of it
+	 * (`switch-over`, the default), or let the guest run at the target and send the rest after it (`post-copy`), which needs
+	 * a guest that can wait for pages.
+	 */
+	readonly whenNotConverging?: "switch-over" | "post-copy";
+	/** For `post-copy`: the order in which the rest is pushed. Prepaging with 7 pivots by default. */
+	readonly push?: PushOrder;
 }
+
+/** Reasons to stop that say that little is left. Any other, a caller's own included, says that it would not become less. */
+const CONVERGED: ReadonlySet<StopReason | undefined> = new Set(["few-dirty-pages", "downtime-limit"]);
 
 /** Xen runs 29 live rounds at most: what the progress estimate counts with. */
 const LIVE_ROUNDS = 29;
@@ -36,18 +55,25 @@ const LIVE_ROUNDS = 29;
  * console.log(result.outcome, result.metrics.downtimeMs);
  * ```
  */
-export function preCopy(services: MoveServices, options: PreCopyOptions = {}): Promise<MoveResult> {
+export function preCopy(
+	services: MoveServices,
+	options?: PreCopyOptions & { readonly whenNotConverging?: "switch-over" },
+): Promise<MoveResult>;
+export function preCopy(services: MoveServices, options?: PreCopyOptions): Promise<PostCopyResult>;
+export function preCopy(services: MoveServices, options: PreCopyOptions = {}): Promise<PostCopyResult> {
+	const postCopy = options.whenNotConverging === "post-copy";
 	const policy = options.convergence ?? firstOf(downtimeConvergence(options.downtimeLimitMs ?? 300), xenConvergence());
 	return move(
 		{
 			name: "pre-copy",
 			...(options.pacing === undefined ? {} : { pacing: options.pacing }),
+			...(postCopy ? { push: options.push ?? prepaging() } : {}),
 			async transfer(steps) {
 				steps.roundsLeft = LIVE_ROUNDS;
 				const reason = await steps.live((signal, timeIsUp) =>
 					steps.iteration.live((facts) => (timeIsUp() ? "total-time-limit" : policy(facts)), signal),
 				);
-				await steps.pauseAndFinish();
+				await (postCopy && !CONVERGED.has(reason) ? steps.pauseAndLeave() : steps.pauseAndFinish());
 				return reason;
 			},
 		},

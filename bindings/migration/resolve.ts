@@ -11,6 +11,7 @@ import { Conversation } from "../handover/conversation.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
+import { noteOwing, owingStage } from "../paging/owing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Guest } from "../ports/guest.ts";
 import type { Lease, LeaseGrant } from "../ports/lease.ts";
@@ -75,7 +76,8 @@ export async function resolveMove(
 /**
  * The caller's own word on an `unconfirmed` move, when the target cannot be asked any more: `kept` says that the target
  * does not run the guest and never will, `moved` that it does. Never say it by guessing: two running copies cannot be
- * merged.
+ * merged. A guest whose pages a post-copy target needs is neither given up nor resumed this way: `recover` and `abandon` of
+ * the move's result settle it.
  */
 export async function decideMove(
 	services: ResolveServices,
@@ -83,6 +85,12 @@ export async function decideMove(
 	owner: "moved" | "kept",
 ): Promise<Resolution> {
 	const { guest, ledger, lease } = services;
+	const owing = owingStage(guest);
+	if (owing === "running" || (owing === "unconfirmed" && owner === "moved"))
+		return {
+			outcome: "unconfirmed",
+			error: new MoveError("peer", "pages that the target needs are only here: recover or abandon the post-copy move"),
+		};
 	if (owner === "moved") {
 		await ledger?.step(moveId, "released", "moved");
 		await guest.discard();
@@ -95,6 +103,7 @@ export async function decideMove(
 			error: new MoveError("lease", "somebody else holds the lease: the guest stays paused here"),
 		};
 	await ledger?.step(moveId, "released", "kept");
+	noteOwing(guest, undefined);
 	await guest.resume();
 	return { outcome: "kept", grant };
 }

@@ -2,9 +2,10 @@
  * Stop-and-copy: pause, send everything, resume at the target. The non-live baseline: downtime is the whole transfer,
  * every page travels once. Source: spec section 1 (Hines et al.).
  */
-import { type MoveOptions, type MoveResult, type MoveServices, move, type Technique } from "./move.ts";
+import { type MoveOptions, type MoveServices, move, type Technique } from "./move.ts";
+import type { MoveResult } from "./results.ts";
 
-const stopAndCopyTechnique: Technique = {
+const stopAndCopyTechnique: Technique & { readonly push?: never } = {
 	name: "stop-and-copy",
 	async transfer({ pauseAndFinish }) {
 		await pauseAndFinish();

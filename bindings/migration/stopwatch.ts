@@ -3,7 +3,7 @@ import type { StopReason } from "../policies/convergence.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Guest } from "../ports/guest.ts";
 import type { Iteration } from "../rounds/iteration.ts";
-import { type MoveMetrics, percentile, type TechniqueName, type Verification } from "./metrics.ts";
+import { type MoveMetrics, type PagingMetrics, percentile, type TechniqueName, type Verification } from "./metrics.ts";
 
 /** The moments of a move, in the order in which they come. */
 export type Moment =
@@ -16,6 +16,14 @@ export type Moment =
 	| "verified"
 	| "running"
 	| "released";
+
+/** What went out after the handover. */
+export interface ServedPages {
+	readonly pages: number;
+	readonly zeroPages: number;
+	readonly minorFaults: number;
+	readonly paging: PagingMetrics;
+}
 
 /** See the head of this file. */
 export class Stopwatch {
@@ -54,6 +62,7 @@ export class Stopwatch {
 		guest: Guest,
 		iteration: Iteration,
 		bytesOnWire: number,
+		served?: ServedPages,
 	): MoveMetrics {
 		const { slicesMs, pauseWaitMs } = guest.takeInterruptions();
 		const preparationMs = this.between("live", "paused");
@@ -74,11 +83,12 @@ export class Stopwatch {
 				commitMs: this.between("verified", "running"),
 			},
 			pageCount: guest.pages.pageCount,
-			pagesTransferred: iteration.sentPages,
-			zeroPages: iteration.zeroPages,
+			pagesTransferred: iteration.sentPages + (served?.pages ?? 0),
+			zeroPages: iteration.zeroPages + (served?.zeroPages ?? 0),
 			bytesOnWire,
-			networkFaults: 0,
-			minorFaults: 0,
+			networkFaults: served?.paging.networkFaults ?? 0,
+			minorFaults: served?.minorFaults ?? 0,
+			...(served === undefined ? {} : { paging: served.paging }),
 			rounds: iteration.rounds,
 			stopReason: this.stopReason,
 			longestSliceMs: slicesMs.reduce((longest, slice) => Math.max(longest, slice), 0),

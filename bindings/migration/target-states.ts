@@ -2,8 +2,9 @@
  * The receiving side of a move as one step function: (state, record) → next state and what to do. No I/O, no clock.
  *
  *   greeting ──hello──▶ collecting ──all resources──▶ setting-up ──(prepared)──▶ receiving ──state──▶ restoring
- *      │ query                                                                      ▲ │ batch, layout, round
- *      ▼                                                                            └─┘
+ *      │ query                                                       │              ▲ │ batch, layout, round     ▲
+ *      ▼                                                             │missing       └─┘                          │
+ *                                                                    └──▶ owing ──missing … all pages, state────┘
  *   answered                      running ◀──go── ready ◀──(verified)── verifying ◀──digest── restoring
  *
  * Parenthesised arrows are this side's own events. A record that a state does not allow is an error naming both.
@@ -17,7 +18,10 @@ export type TargetState =
 	| { readonly name: "greeting" }
 	| { readonly name: "collecting"; readonly layout: GuestLayout; readonly missing: ReadonlySet<string> }
 	| { readonly name: "setting-up" }
-	| { readonly name: "receiving"; readonly pageCount: number }
+	/** `faulting`: some pages may be left for after the handover. */
+	| { readonly name: "receiving"; readonly pageCount: number; readonly faulting?: true }
+	/** The set of pages that are left arrives; it covers the pages before `covered`. */
+	| { readonly name: "owing"; readonly pageCount: number; readonly covered: number }
 	| { readonly name: "restoring"; readonly pageCount: number; readonly received: number; readonly total: number }
 	| { readonly name: "verifying" }
 	| { readonly name: "ready" }
@@ -29,6 +33,7 @@ export type TargetAction =
 	| { readonly do: "collect"; readonly record: RecordOf<"resource">; readonly complete: boolean }
 	| { readonly do: "apply"; readonly record: RecordOf<"batch"> }
 	| { readonly do: "grow"; readonly pageCount: number }
+	| { readonly do: "keep-missing"; readonly record: RecordOf<"missing"> }
 	| { readonly do: "keep-state"; readonly record: RecordOf<"state"> }
 	| { readonly do: "verify"; readonly record: RecordOf<"digest"> }
 	| { readonly do: "activate" };
@@ -48,7 +53,14 @@ export function stepTarget(
 			if (record.type === "batch") return { state, action: { do: "apply", record } };
 			if (record.type === "round") return { state, action: { do: "nothing" } };
 			if (record.type === "layout") return grow(state, record);
+			if (record.type === "missing" && state.faulting)
+				return keepMissing({ name: "owing", pageCount: state.pageCount, covered: 0 }, record);
 			if (record.type === "state")
+				return keepState({ name: "restoring", pageCount: state.pageCount, received: 0, total: record.total }, record);
+			break;
+		case "owing":
+			if (record.type === "missing") return keepMissing(state, record);
+			if (record.type === "state" && state.covered === state.pageCount)
 				return keepState({ name: "restoring", pageCount: state.pageCount, received: 0, total: record.total }, record);
 			break;
 		case "restoring":
@@ -64,11 +76,14 @@ export function stepTarget(
 	throw new MoveError("protocol", `a target that is '${state.name}' cannot take the record '${record.type}'`);
 }
 
-/** Where a target goes once it has what it asked for: the caller's own event `prepared`. */
-export function preparedTarget(state: TargetState, pageCount: number): TargetState {
+/**
+ * Where a target goes once it has what it asked for: the caller's own event `prepared`.
+ * @param faulting - the guest can run while pages are missing.
+ */
+export function preparedTarget(state: TargetState, pageCount: number, faulting = false): TargetState {
 	if (state.name !== "setting-up")
 		throw new MoveError("protocol", `a target that is '${state.name}' cannot be prepared`);
-	return { name: "receiving", pageCount };
+	return { name: "receiving", pageCount, ...(faulting ? { faulting } : {}) };
 }
 
 /** Where a target goes once memory and state match the digest: the caller's own event `verified`. */
@@ -96,9 +111,19 @@ function grow(state: Extract<TargetState, { name: "receiving" }>, record: Record
 			`the source announced ${record.pageCount} pages after ${state.pageCount}: guests never shrink`,
 		);
 	return {
-		state: { name: "receiving", pageCount: record.pageCount },
+		state: { ...state, pageCount: record.pageCount },
 		action: { do: "grow", pageCount: record.pageCount },
 	} as const;
+}
+
+function keepMissing(state: Extract<TargetState, { name: "owing" }>, record: RecordOf<"missing">) {
+	const covered = state.covered + record.pageCount;
+	if (record.firstPage !== state.covered || covered > state.pageCount)
+		throw new MoveError(
+			"protocol",
+			`missing pages from ${record.firstPage} to ${covered}, expected ${state.covered} of ${state.pageCount}`,
+		);
+	return { state: { ...state, covered }, action: { do: "keep-missing", record } } as const;
 }
 
 function keepState(state: Extract<TargetState, { name: "restoring" }>, record: RecordOf<"state">) {

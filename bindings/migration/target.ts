@@ -9,7 +9,9 @@ import { createEngine } from "../engine/engine.ts";
 import { MoveLedger, type TargetLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
+import { PageClient } from "../paging/page-client.ts";
 import type { Clock } from "../ports/clock.ts";
+import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
 import type { Lease, LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
@@ -17,6 +19,7 @@ import { PageHashTable, toHex } from "../wire/digest.ts";
 import { DEFAULT_WINDOW_BYTES, MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
+import { ReceivedPages } from "./paging-reception.ts";
 import { preparedTarget, stepTarget, type TargetAction, type TargetState, verifiedTarget } from "./target-states.ts";
 
 /** What a target works with. */
@@ -30,6 +33,11 @@ export interface ReceiveServices {
 	readonly ledger?: TargetLedger;
 	/** Taken before the guest runs, if the source gives one up. */
 	readonly lease?: Lease;
+	/**
+	 * Post-copy moves whose pages are still coming, by move id: keep one map per process, and a link that comes to recover
+	 * one finds it. Left out, such links are refused, and `recover` of the result takes them.
+	 */
+	readonly receptions?: Map<string, ReceivedPages>;
 }
 
 /** How a target behaves. */
@@ -38,6 +46,8 @@ export interface ReceiveOptions {
 	readonly signal?: AbortSignal;
 	/** Longest silence of the source, in ms: 30 s if left out. */
 	readonly idleMs?: number;
+	/** Longest silence of the source while the guest waits for a page, in ms: 10 s if left out. Then the link is lost. */
+	readonly stallMs?: number;
 	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
 	readonly readyMs?: number;
 	/** Called at each change of state, for logs and tests. */
@@ -53,7 +63,11 @@ export type ReceiveResult =
 			readonly guest: Guest;
 			readonly grant: LeaseGrant | undefined;
 			readonly setupMs: number;
+			/** Of a post-copy move: the pages that are still coming. */
+			readonly paging?: ReceivedPages;
 	  }
+	/** The link has taken over the paging of an earlier move. */
+	| { readonly outcome: "recovering"; readonly moveId: string; readonly paging: ReceivedPages }
 	/** Nothing of it is left here. */
 	| { readonly outcome: "discarded"; readonly moveId: string | undefined; readonly error: MoveError }
 	/** The link only carried a question: about an earlier move, or whether one is possible. */
@@ -66,6 +80,7 @@ type RecordOf<Type extends Record["type"]> = Extract<Record, { type: Type }>;
 
 const IDLE_MS = 30_000;
 const READY_MS = 30_000;
+const STALL_MS = 10_000;
 /** How long a last word may take before the link is dropped, in ms. */
 const FAREWELL_MS = 1000;
 
@@ -99,6 +114,10 @@ class Reception {
 	#hashes: PageHashTable | undefined;
 	#stateBytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 	#applyFailure: unknown;
+	#faulting = false;
+	/** Pages that are left for after the handover, one bit each. */
+	#missing: Uint8Array<ArrayBuffer> | undefined;
+	#client: PageClient | undefined;
 	#setupMs = 0;
 	#grant: LeaseGrant | undefined;
 
@@ -113,6 +132,7 @@ class Reception {
 		try {
 			const first = await this.#take((record) => Promise.resolve(record));
 			if (first?.type === "query") return await this.#answer(first.moveId);
+			if (first?.type === "recover") return await this.#recover(first.moveId);
 			if (first?.type === "hello" && first.intent === "check") return await this.#answerCheck(first);
 			await this.#greet(first);
 			while (this.#state.name !== "running") await this.#take((record, frame) => this.#onRecord(record, frame));
@@ -120,6 +140,7 @@ class Reception {
 			return this.#discard(toMoveError(error, undefined, this.#options.signal));
 		}
 		// The guest runs. Whether the source hears of it decides nothing here.
+		if (this.#client !== undefined) return this.#goOn(this.#client);
 		await this.#send({ type: "running" }).catch(() => undefined); // the source will ask
 		const closing = withDeadline(this.#services.clock, { deadlineMs: IDLE_MS }, () => this.#link.close());
 		await closing.catch(() => this.#link.abort(undefined));
@@ -130,6 +151,27 @@ class Reception {
 			grant: this.#grant,
 			setupMs: this.#setupMs,
 		};
+	}
+
+	/** The guest runs while pages are missing. */
+	#goOn(client: PageClient): ReceiveResult {
+		// Ahead of the faults, on their lane.
+		const said = this.#link.send(encodeRecord({ type: "running" }), "urgent");
+		said.catch(() => undefined); // the source will ask
+		const guest = this.#guest!;
+		if (!isFaultingGuest(guest)) throw new TypeError("guest: set up to wait for pages, and cannot");
+		const { clock, receptions } = this.#services;
+		const moveId = this.#moveId!;
+		const paging = new ReceivedPages({ moveId, guest, clock, client, receptions }, this.#link);
+		return { outcome: "running", moveId, guest, grant: this.#grant, setupMs: this.#setupMs, paging };
+	}
+
+	/** A link that comes for the pages of an earlier move. */
+	async #recover(moveId: string): Promise<ReceiveResult> {
+		const paging = this.#services.receptions?.get(moveId);
+		if (paging === undefined) return this.#answer(moveId);
+		void paging.takeOver(this.#link);
+		return { outcome: "recovering", moveId, paging };
 	}
 
 	/** Takes one record and hands it on; its frame is released afterwards unless `use` keeps it (see {@link #apply}). */
@@ -169,7 +211,7 @@ class Reception {
 	/** Says whether this side would take the guest, and does nothing else. */
 	async #answerCheck(hello: RecordOf<"hello">): Promise<ReceiveResult> {
 		const { moveId } = hello;
-		const { obstacle, factory } = this.#judge(hello.layout);
+		const { obstacle, factory } = this.#judge(hello);
 		const word: Record =
 			factory === undefined
 				? { type: "refuse", code: "refused", message: obstacle }
@@ -179,11 +221,14 @@ class Reception {
 	}
 
 	/** The factory for such a guest, or why there is none. */
-	#judge(layout: GuestLayout): { readonly factory: GuestFactory | undefined; readonly obstacle: string } {
+	#judge({ layout, faulting = false }: RecordOf<"hello">): {
+		readonly factory: GuestFactory | undefined;
+		readonly obstacle: string;
+	} {
 		const factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
 		if (factory === undefined) return { factory, obstacle: `this target takes no guests of kind '${layout.kind}'` };
 		const obstacle = factory
-			.check(layout)
+			.check(layout, { faulting })
 			.map(({ message }) => message)
 			.join("; ");
 		return { factory: obstacle === "" ? factory : undefined, obstacle };
@@ -202,7 +247,8 @@ class Reception {
 		const { layout, moveId } = hello;
 		this.#moveId = moveId;
 		this.#layout = layout;
-		const { factory, obstacle } = this.#judge(layout);
+		this.#faulting = hello.faulting === true;
+		const { factory, obstacle } = this.#judge(hello);
 		if (factory === undefined) throw new MoveError("refused", obstacle);
 		this.#factory = factory;
 		if (!(await this.#ledger.step(moveId, undefined, "receiving"))) {
@@ -235,6 +281,9 @@ class Reception {
 				await this.#settleApplies();
 				await this.#guest!.pages.grow(action.pageCount);
 				return this.#hashes!.grow(action.pageCount);
+			case "keep-missing":
+				this.#missing ??= new Uint8Array(Math.ceil(this.#hashes!.pageCount / 8));
+				return this.#missing.set(action.record.bits, action.record.firstPage / 8);
 			case "keep-state":
 				if (action.record.total > MAX_STATE_BYTES)
 					throw new MoveError("protocol", `state of ${action.record.total} bytes, at most ${MAX_STATE_BYTES}`);
@@ -267,15 +316,18 @@ class Reception {
 		const stop = { cancel: this.#options.signal, peer: this.#link.ended };
 		// A set-up that finishes after the source has gone is discarded there and then.
 		const prepared = await withDeadline(clock, stop, async (signal) => {
-			const target = await this.#factory!.setUp(this.#layout!, this.#resources, signal);
+			const options = { faulting: this.#faulting };
+			const target = await this.#factory!.setUp(this.#layout!, this.#resources, signal, options);
 			if (signal.aborted) await target.guest.discard();
 			return target;
 		});
 		this.#guest = prepared.guest;
+		if (this.#faulting && !isFaultingGuest(prepared.guest))
+			throw new MoveError("refused", `this target's ${prepared.guest.kind} guests cannot run while pages are missing`);
 		this.#setupMs = prepared.setupMs;
 		this.#resources.clear();
 		this.#hashes = new PageHashTable(createEngine(), this.#layout!.pageCount);
-		this.#enter(preparedTarget(this.#state, this.#layout!.pageCount));
+		this.#enter(preparedTarget(this.#state, this.#layout!.pageCount, this.#faulting));
 		await this.#send({ type: "prepared", setupMs: prepared.setupMs });
 	}
 
@@ -309,10 +361,24 @@ class Reception {
 		if (digest !== record.digest)
 			throw new MoveError("corrupt", `the digest of what arrived is ${digest}, the source's is ${record.digest}`);
 		await this.#guest!.state.restore(this.#stateBytes);
+		await this.#prepareFaults();
 		if (!(await this.#ledger.step(this.#moveId!, "receiving", "ready")))
 			throw new MoveError("peer", "the move was declined when it was asked about");
 		this.#enter(verifiedTarget(this.#state));
 		await this.#send({ type: "ready" });
+	}
+
+	/** Tells a guest that was set up for it what it has to wait for, or that it need not wait at all. */
+	async #prepareFaults(): Promise<void> {
+		const guest = this.#guest!;
+		if (!this.#faulting || !isFaultingGuest(guest)) return;
+		if (this.#missing?.some((byte) => byte !== 0) !== true) return guest.faulting.end();
+		const stallMs = this.#options.stallMs ?? STALL_MS;
+		this.#client = new PageClient(
+			{ guest, clock: this.#services.clock, hashes: this.#hashes!, stallMs },
+			this.#missing,
+		);
+		await this.#client.begin();
 	}
 
 	async #activate(): Promise<void> {

@@ -8,6 +8,7 @@
  *                    encode beside the memory, send, note hashes
  *                  harvest the dirty log (read and clear)         → to_send of the next round
  *   final round    the guest is paused: harvest, then everything in to_send or to_fix
+ *   left           the guest is paused: harvest, and the same pages are named instead of sent (hybrid, post-copy)
  *
  * Invariants: a dirty bit is cleared (harvested) before its page is read, so a change is sent twice rather than lost; a
  * grown size is announced before any page beyond the old one; at most a few batches are under way, whatever the size of
@@ -23,7 +24,14 @@ import type { CompressionPolicy } from "../policies/compression.ts";
 import type { ConvergenceFacts, ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
 import { Pacer, type PacingPolicy } from "../policies/pacing.ts";
 import type { Clock } from "../ports/clock.ts";
-import { type DirtyCursor, type Guest, MAX_BATCH_PAGES, PAGE_BYTES, type PageBatch } from "../ports/guest.ts";
+import {
+	type DirtyCursor,
+	type Guest,
+	MAX_BATCH_PAGES,
+	PAGE_BYTES,
+	type PageBatch,
+	type PageBits,
+} from "../ports/guest.ts";
 import { PageHashTable } from "../wire/digest.ts";
 import type { PageSink } from "./page-sink.ts";
 
@@ -154,11 +162,51 @@ export class Iteration {
 		await this.#round(signal, true);
 	}
 
-	/** Detaches the tracker. Safe to call twice. */
-	async close(): Promise<void> {
+	/**
+	 * Instead of a live round: marks every page that is not zero to be sent, and sends none. A page that changes after it
+	 * was looked at is in the dirty log.
+	 */
+	async markNonZero(signal: AbortSignal): Promise<void> {
+		await this.#noteSize(this.#guest.pages.pageCount, signal);
+		for (let first = 0; first < this.#pageCount; first += MAX_BATCH_PAGES) {
+			const count = Math.min(MAX_BATCH_PAGES, this.#pageCount - first);
+			const hashes = await this.#guest.pages.hashes(first, count);
+			signal.throwIfAborted();
+			// The table has sent nothing yet: it says that every page is zero.
+			for (const page of this.hashes.differences(first, hashes)) this.#toSend.set(page);
+			await this.#clock.sleep(0, signal);
+		}
+	}
+
+	/** While the guest is paused: the pages that {@link final} would send, one bit each, and sends none. */
+	async left(signal: AbortSignal): Promise<PageBits> {
+		if (this.#cursor === undefined) {
+			await this.#noteSize(this.#guest.pages.pageCount, signal);
+			this.#toSend.setRange(0, this.#pageCount);
+		} else await this.#harvest(signal);
+		this.#toSend.or(this.#step.toFix);
+		this.#step.toFix.clearAll();
+		const bits = this.#toSend.rangeBytes(0, this.#pageCount);
+		this.#toSend.clearAll();
+		return bits;
+	}
+
+	/** While the guest is paused, after {@link left}: sends these of its pages, as the final round. */
+	async finalOf(pages: PageBits, signal: AbortSignal): Promise<void> {
+		this.#toSend.loadRange(0, this.#pageCount, pages);
+		await this.#round(signal, true);
+	}
+
+	/** Detaches the tracker, and keeps what is known of the pages. Safe to call twice. */
+	async detach(): Promise<void> {
 		const cursor = this.#cursor;
 		this.#cursor = undefined;
 		await cursor?.close();
+	}
+
+	/** Detaches the tracker and gives up everything. Safe to call twice. */
+	async close(): Promise<void> {
+		await this.detach();
 		this.#engine.dispose();
 	}
 

@@ -71,6 +71,23 @@ export class PageHashTable {
 		return undefined;
 	}
 
+	/** Every page from `firstPage` on whose hash differs from `hashes`. */
+	differences(firstPage: number, hashes: Uint8Array): number[] {
+		const other = wordsOf(hashes);
+		const pages: number[] = [];
+		for (let i = 0; i < other.length; i++) {
+			if (other[i] === this.#words[firstPage * 4 + i]) continue;
+			pages.push(firstPage + (i >>> 2));
+			i |= 3; // one word is enough
+		}
+		return pages;
+	}
+
+	/** The hashes of some pages, 16 bytes each. A copy. */
+	rangeBytes(firstPage: number, pageCount: number): Uint8Array<ArrayBuffer> {
+		return new Uint8Array(this.#words.slice(firstPage * 4, (firstPage + pageCount) * 4).buffer);
+	}
+
 	/** The digest of the guest with this state, as 32 lower-case hex digits. */
 	digest(state: Uint8Array): string {
 		const hasher = new Hasher128(this.#engine);

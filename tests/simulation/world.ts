@@ -121,7 +121,9 @@ export class World {
 			at.event();
 		};
 		const all = { moveId: "m1", ...options, onProgress };
-		return technique === "pre-copy" ? preCopy(services, { downtimeLimitMs: 5, ...all }) : stopAndCopy(services, all);
+		return technique === "pre-copy"
+			? preCopy(services, { downtimeLimitMs: 5, ...all, whenNotConverging: "switch-over" })
+			: stopAndCopy(services, all);
 	}
 
 	/** Serves a link at the target. */

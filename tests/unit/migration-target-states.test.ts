@@ -28,6 +28,7 @@ const STATES: { readonly [Name in TargetState["name"]]: Extract<TargetState, { n
 	collecting: { name: "collecting", layout, missing: new Set([hash]) },
 	"setting-up": { name: "setting-up" },
 	receiving: { name: "receiving", pageCount: 8 },
+	owing: { name: "owing", pageCount: 24, covered: 8 },
 	restoring: { name: "restoring", pageCount: 8, received: 0, total: 0 },
 	verifying: { name: "verifying" },
 	ready: { name: "ready" },
@@ -50,6 +51,9 @@ const RECORDS: readonly Record[] = [
 	{ type: "answer", moveId: "x", status: "running" },
 	{ type: "refuse", code: "x", message: "x" },
 	{ type: "reject", code: "x", message: "x" },
+	{ type: "missing", firstPage: 8, pageCount: 8, bits: new Uint8Array(1) },
+	{ type: "fault", pageIndices: Uint32Array.of(1) },
+	{ type: "recover", moveId: "x" },
 ];
 
 const ALLOWED: { readonly [Name in TargetState["name"]]: readonly Record["type"][] } = {
@@ -57,6 +61,7 @@ const ALLOWED: { readonly [Name in TargetState["name"]]: readonly Record["type"]
 	collecting: ["resource"],
 	"setting-up": [],
 	receiving: ["layout", "batch", "state", "round"],
+	owing: ["missing"],
 	restoring: ["state", "digest"],
 	verifying: [],
 	ready: ["go"],
@@ -130,6 +135,27 @@ test("state arrives in order and whole before its digest", () => {
 	const whole = stepTarget(first, piece(6, 4)).state;
 	protocolError(() => stepTarget(whole, { ...digest, pageCount: 7 } as Record), /7 pages/);
 	assert.is(stepTarget(whole, digest).state.name, "verifying");
+});
+
+test("what is missing is said whole, before the state, and only to a guest that can wait", () => {
+	const piece = (firstPage: number, pageCount: number): Record => ({
+		type: "missing",
+		firstPage,
+		pageCount,
+		bits: new Uint8Array(Math.ceil(pageCount / 8)),
+	});
+	const state: Record = { type: "state", offset: 0, total: 0, bytes: new Uint8Array(0) };
+	protocolError(() => stepTarget(STATES.receiving, piece(0, 8)), /'receiving'.*'missing'/);
+	const faulting = preparedTarget(STATES["setting-up"], 20, true);
+	assert.is(stepTarget(faulting, state).state.name, "restoring", "nothing is left: a move as any other");
+	const half = stepTarget(faulting, piece(0, 8)).state;
+	protocolError(() => stepTarget(half, state), /'owing'.*'state'/);
+	protocolError(() => stepTarget(half, piece(0, 8)), /expected 8/);
+	protocolError(() => stepTarget(half, piece(16, 4)), /expected 8/);
+	protocolError(() => stepTarget(half, piece(8, 13)), /of 20/);
+	const whole = stepTarget(half, piece(8, 12)).state;
+	assert.is(stepTarget(whole, state).state.name, "restoring");
+	protocolError(() => stepTarget(whole, { type: "layout", pageCount: 30 }), /'owing'.*'layout'/);
 });
 
 test("this side's own events have their place too", () => {

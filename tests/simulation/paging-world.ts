@@ -1,0 +1,290 @@
+/**
+ * A small world for post-copy: a guest whose program reads and writes wherever it runs, two hosts, a simulated network,
+ * and a referee. The oracle is a copy of the memory that takes every write the program has finished, wherever it ran: so
+ * after paging it must equal the target's memory, whatever happened on the way.
+ */
+import { createEngine } from "../../bindings/engine/engine.ts";
+import { hash64 } from "../../bindings/engine/hash.ts";
+import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";
+import { MoveLedger, type SourceWord, type TargetWord } from "../../bindings/handover/ledger.ts";
+import type { MovePhase } from "../../bindings/handover/move-error.ts";
+import { MemoryStore } from "../../bindings/lab/memory-store.ts";
+import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
+import { connectSimulated, type SimulatedConnection } from "../../bindings/lab/simulated-stream.ts";
+import type { StreamFault } from "../../bindings/lab/stream-faults.ts";
+import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
+import { StreamLink } from "../../bindings/links/stream-link.ts";
+import { type HybridOptions, hybrid } from "../../bindings/migration/hybrid.ts";
+import type { MoveProgress } from "../../bindings/migration/metrics.ts";
+import type { ReceivedPages } from "../../bindings/migration/paging-reception.ts";
+import { type PostCopyOptions, postCopy } from "../../bindings/migration/post-copy.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import type { OwedPages, PostCopyResult } from "../../bindings/migration/results.ts";
+import { type ReceiveOptions, type ReceiveResult, receiveGuest } from "../../bindings/migration/target.ts";
+import { systemClock } from "../../bindings/platform/system-clock.ts";
+import { GuestError, type GuestLayout, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+
+const engine = createEngine();
+const LINK_OPTIONS = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
+
+/** Pages of the world's guest. */
+export const PAGES = 64;
+/** Of these, the last are zero until the program writes there. */
+const ZERO_PAGES = 8;
+
+export type PagingTechnique = "post-copy" | "hybrid" | "pre-copy";
+
+export interface PagingWorldOptions {
+	readonly seed: number;
+	/** Bytes per ms; 4 MB/s by default, so that paging takes tens of virtual ms. */
+	readonly rateBytesPerMs?: number;
+	readonly latencyMs?: number;
+	readonly faults?: readonly StreamFault[];
+	readonly durable?: boolean;
+	readonly receive?: ReceiveOptions;
+	/** Concurrent strands of the guest's program. */
+	readonly strands?: number;
+	/** Pages that the source's guest cannot fault on. */
+	readonly pinned?: readonly number[];
+}
+
+/** See the head of this file. */
+export class PagingWorld {
+	readonly clock = new VirtualClock(systemClock);
+	readonly guest: MemoryGuest;
+	readonly phases: (MovePhase | "done")[] = [];
+	readonly receptions: Promise<ReceiveResult>[] = [];
+	/** Receptions that wait for recoveries at the target. */
+	readonly receivers = new Map<string, ReceivedPages>();
+	readonly violations: string[] = [];
+	readonly copies: MemoryGuest[] = [];
+	readonly random: SeededRandom;
+	connection: SimulatedConnection;
+	targetLedger: MoveLedger<TargetWord>;
+	readonly sourceLedger: MoveLedger<SourceWord>;
+	/** How often each page has been encoded after the source's last pause. */
+	readonly sent = new Map<number, number>();
+	/** How often each page has been installed by paging. */
+	readonly installed = new Map<number, number>();
+	/** Reads and writes that the program has finished at a target. */
+	steps = 0;
+	readonly #options: PagingWorldOptions;
+	readonly #store = new MemoryStore();
+	readonly #oracle: Uint8Array;
+	#over = false;
+	#writes = 0;
+
+	constructor(options: PagingWorldOptions) {
+		this.#options = options;
+		this.random = new SeededRandom(options.seed);
+		this.guest = this.#watch(new MemoryGuest({ pageCount: PAGES, maximumPageCount: PAGES * 2 }));
+		this.guest.write(0, this.random.fill(new Uint8Array((PAGES - ZERO_PAGES) * PAGE_BYTES)));
+		this.guest.setState(Uint8Array.of(1, 2, 3));
+		this.#oracle = this.guest.read(0, PAGES * PAGE_BYTES);
+		this.#spy();
+		const store = options.durable ? this.#store : undefined;
+		this.targetLedger = new MoveLedger("target", store);
+		this.sourceLedger = new MoveLedger("source", store);
+		this.connection = this.#connect(options.faults ?? []);
+	}
+
+	/** Copies that run now. */
+	get runners(): readonly MemoryGuest[] {
+		return this.copies.filter(({ running }) => running);
+	}
+
+	/** The copy at the target; the last one, if there were several. */
+	get target(): MemoryGuest {
+		return this.copies[this.copies.length - 1]!;
+	}
+
+	/** Runs `main` in virtual time with the program at work. */
+	run<T>(main: () => Promise<T>): Promise<T> {
+		return this.clock.run(async () => {
+			for (let strand = 0; strand < (this.#options.strands ?? 2); strand++) void this.#work();
+			try {
+				return await main();
+			} finally {
+				this.#over = true;
+			}
+		});
+	}
+
+	/** Starts a target, and the move to it. `at` happens at the first progress record of a phase. */
+	move(
+		technique: PagingTechnique,
+		options: PostCopyOptions & HybridOptions = {},
+		at?: { readonly phase: MovePhase; readonly event: () => void; readonly after?: number },
+	): Promise<PostCopyResult> {
+		this.listen();
+		const services = {
+			guest: this.guest,
+			link: this.#open("a"),
+			clock: this.clock,
+			random: this.random,
+			ledger: this.sourceLedger,
+		};
+		let seen = 0;
+		let fraction = 0;
+		const onProgress = (progress: MoveProgress): void => {
+			if (this.phases.at(-1) !== progress.phase) this.phases.push(progress.phase);
+			if (progress.fraction < fraction)
+				this.violations.push(`progress ran backwards: ${fraction} to ${progress.fraction}`);
+			fraction = progress.fraction;
+			if (progress.phase === at?.phase && seen++ === (at.after ?? 0)) at.event();
+		};
+		const all = { moveId: "m1", ...options, onProgress };
+		if (technique === "post-copy") return postCopy(services, all);
+		if (technique === "hybrid") return hybrid(services, all);
+		return preCopy(services, { ...all, whenNotConverging: "post-copy", convergence: () => "iterations" });
+	}
+
+	/** Serves the connection's far end at the target. */
+	listen(): void {
+		const services = {
+			link: this.#open("b"),
+			clock: this.clock,
+			ledger: this.targetLedger,
+			factories: [this.#factory()],
+			receptions: this.receivers,
+		};
+		this.receptions.push(receiveGuest(services, this.#options.receive));
+	}
+
+	/** Goes on over a fresh connection. */
+	recover(paging: OwedPages, faults: readonly StreamFault[] = []): Promise<PostCopyResult> {
+		this.reconnect(faults);
+		this.listen();
+		return paging.recover(this.#open("a"));
+	}
+
+	reconnect(faults: readonly StreamFault[] = []): void {
+		this.connection = this.#connect(faults);
+	}
+
+	/** Drops the connection now. */
+	cut(): void {
+		this.connection.inject({ kind: "cut", when: { atMs: 0 } });
+	}
+
+	/** One end stops for ever. */
+	freeze(end: "a" | "b"): void {
+		this.connection.inject({ kind: "freeze", when: { atMs: 0 }, end, durationMs: Number.POSITIVE_INFINITY });
+	}
+
+	/** The target's process dies and starts again. */
+	restartTarget(): void {
+		for (const copy of this.copies.splice(1)) void copy.discard();
+		this.receivers.clear();
+		this.targetLedger = new MoveLedger("target", this.#options.durable ? this.#store : undefined);
+	}
+
+	/** What differs between a whole copy and the oracle. */
+	compare(copy: MemoryGuest): void {
+		const memory = copy.read(0, PAGES * PAGE_BYTES);
+		const at = memory.findIndex((byte, i) => byte !== this.#oracle[i]);
+		if (at >= 0) this.violations.push(`page ${Math.floor(at / PAGE_BYTES)} is not what the program has written`);
+	}
+
+	/** Every page sent once, and installed once, on a link that nothing disturbed. */
+	checkOnce(most = 1): void {
+		for (const [page, times] of this.sent)
+			if (times > most) this.violations.push(`page ${page} was sent ${times} times`);
+		this.checkInstalledOnce();
+	}
+
+	checkInstalledOnce(): void {
+		for (const [page, times] of this.installed)
+			if (times > 1) this.violations.push(`page ${page} was installed ${times} times`);
+	}
+
+	#open(end: "a" | "b"): StreamLink {
+		const link = new StreamLink(this.connection[end], LINK_OPTIONS);
+		link.opened.catch(() => undefined); // the move sees it as the link's end
+		return link;
+	}
+
+	#connect(faults: readonly StreamFault[]): SimulatedConnection {
+		const { rateBytesPerMs = 4000, latencyMs = 0.5 } = this.#options;
+		return connectSimulated(this.clock, { rateBytesPerMs, latencyMs, bufferBytes: 16_384, faults });
+	}
+
+	#factory(): MemoryGuestFactory {
+		const factory = new MemoryGuestFactory(this.clock, PAGES * 2);
+		const setUp = factory.setUp.bind(factory);
+		factory.setUp = async (layout: GuestLayout) => {
+			const prepared = await setUp(layout);
+			this.#watch(prepared.guest);
+			return prepared;
+		};
+		return factory;
+	}
+
+	/** Counts what the source encodes while it is paused. */
+	#spy(): void {
+		const { guest, sent } = this;
+		const encode = guest.pages.encode.bind(guest.pages);
+		Object.assign(guest.pages, {
+			encode: (pageIndices: Uint32Array, options: { compress: boolean }) => {
+				if (!guest.running) for (const page of pageIndices) sent.set(page, (sent.get(page) ?? 0) + 1);
+				return encode(pageIndices, options);
+			},
+		});
+		const pause = guest.pause.bind(guest);
+		guest.pause = async () => {
+			await pause();
+			sent.clear();
+		};
+		const bits = new Uint8Array(PAGES / 8);
+		for (const page of this.#options.pinned ?? []) bits[page >>> 3]! |= 1 << (page & 7);
+		Object.assign(guest.faulting, { pinned: () => Promise.resolve(bits.slice()) });
+	}
+
+	#watch(guest: MemoryGuest): MemoryGuest {
+		this.copies.push(guest);
+		const resume = guest.resume.bind(guest);
+		guest.resume = async () => {
+			await resume();
+			if (this.runners.length > 1) this.violations.push(`${this.runners.length} copies run at ${this.clock.now()} ms`);
+		};
+		const install = guest.faulting.install.bind(guest.faulting);
+		Object.assign(guest.faulting, {
+			install: async (...args: Parameters<typeof install>) => {
+				const done = await install(...args);
+				for (const page of done.pageIndices) this.installed.set(page, (this.installed.get(page) ?? 0) + 1);
+				return done;
+			},
+		});
+		return guest;
+	}
+
+	/** One strand of the program: reads or writes somewhere, each ms, wherever the guest runs. */
+	async #work(): Promise<void> {
+		while (!this.#over) {
+			const [runner] = this.runners;
+			if (runner !== undefined) await this.#step(runner).catch(expectStop);
+			await this.clock.sleep(1);
+		}
+	}
+
+	async #step(runner: MemoryGuest): Promise<void> {
+		// Words at multiples of 4: strands that meet on one write one after the other.
+		const offset = (this.random.nextU32() % ((PAGES * PAGE_BYTES) / 4)) * 4;
+		if (this.random.nextU32() % 2 === 0) {
+			const read = await runner.load(offset, 4);
+			if (!this.#over && read.some((byte, i) => byte !== this.#oracle[offset + i]))
+				this.violations.push(`the program read wrong bytes at ${offset}`);
+		} else {
+			const word = new Uint8Array(Uint32Array.of(++this.#writes).buffer);
+			await runner.touch(offset, 4);
+			runner.write(offset, word);
+			this.#oracle.set(word, offset);
+		}
+		if (runner !== this.guest) this.steps++;
+	}
+}
+
+/** The copy was paused or discarded under the program: it goes on wherever the guest runs next. */
+function expectStop(error: unknown): void {
+	if (!(error instanceof GuestError) || !["not-running", "gone"].includes(error.code)) throw error;
+}
