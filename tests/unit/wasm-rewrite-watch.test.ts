@@ -12,16 +12,16 @@ import * as asm from "../wasm/assembler.ts";
 
 const test = suite("looks at pages in watched code");
 
-/** Function 0, imported, `(i32) -> i32`; function 1 is the code, with four i32 locals. */
+/** Function 0, imported, `(i32) -> i32`; functions 1 and 2 are the code, with four i32 locals. */
 function moduleOf(code: asm.Bytes): Uint8Array<ArrayBuffer> {
 	return asm.wasm(
 		asm.section(asm.SECTION_TYPE, asm.functionType([asm.I32], [asm.I32]), asm.functionType()),
 		asm.section(asm.SECTION_IMPORT, [...asm.text("h"), ...asm.text("h"), 0, 0]),
-		asm.section(asm.SECTION_FUNCTION, [1]),
+		asm.section(asm.SECTION_FUNCTION, [1], [1]),
 		asm.section(asm.SECTION_TABLE, [asm.FUNCREF, 0, 1]),
 		asm.MEMORY,
 		asm.section(asm.SECTION_TAG, [0, 1]),
-		asm.section(asm.SECTION_CODE, asm.body(code, [[4, asm.I32]])),
+		asm.section(asm.SECTION_CODE, asm.body(code, [[4, asm.I32]]), asm.body(code, [[4, asm.I32]])),
 	);
 }
 
@@ -32,12 +32,15 @@ function looks(kind: "presence" | "marks", ...parts: (asm.Bytes | number)[]): nu
 	const { bytes } = rewriteModule(module, { checkPresence: kind === "presence", trackWrites: kind === "marks" });
 	assert.ok(WebAssembly.validate(Uint8Array.from(bytes)));
 	const rewritten = decodeModule(bytes);
-	const body = rewritten.bodies[0]!;
-	const cursor = new InstructionCursor(bytes, readLocals(rewritten, body).end, body.end);
 	const look = opcodeOf(kind === "presence" ? "i32.load8_u" : "i32.store8");
-	let count = 0;
-	while (cursor.next()) if (cursor.opcode === look && cursor.secondIndex === 1) count++;
-	return count;
+	const [first, second] = rewritten.bodies.map((body) => {
+		const cursor = new InstructionCursor(bytes, readLocals(rewritten, body).end, body.end);
+		let count = 0;
+		while (cursor.next()) if (cursor.opcode === look && cursor.secondIndex === 1) count++;
+		return count;
+	});
+	assert.is(first, second, "nothing is carried over from one body to the next");
+	return first!;
 }
 
 const A = 0;
@@ -145,6 +148,17 @@ const CASES: readonly (readonly [name: string, expected: number, actual: () => n
 	["an address below a changed local is not the local", 2, () => presence(load(A), 0x20, A, set(A), 0x28, 0, 0, 0x1a)],
 	["an address below a call is still known", 1, () => presence(load(A), 0x20, A, 0x41, 3, 0x10, 0, 0x36, 0, 0)],
 	["also below an indirect call", 1, () => presence(load(A), 0x20, A, 0x41, 3, 0x41, 0, 0x11, 0, 0, 0x36, 0, 0)],
+	["a branch back joins nothing at a loop's end", 1, () => presence(loop(branchIf(0), load(A)), load(A))],
+	[
+		"a block's result may come from a branch",
+		3,
+		() => presence(load(A), load(B), 0x02, asm.I32, 0x20, A, branchIf(0), 0x1a, 0x20, B, 0x0b, 0x28, 0, 0, 0x1a),
+	],
+	[
+		"an if's result may come from either arm",
+		3,
+		() => presence(load(A), load(B), 0x20, CONDITION, 0x04, asm.I32, 0x20, A, 0x05, 0x20, B, 0x0b, 0x28, 0, 0, 0x1a),
+	],
 	[
 		"values inside a block are not those outside",
 		2,

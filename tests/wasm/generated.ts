@@ -95,7 +95,7 @@ class Generator {
 
 	#store(): number[] {
 		const address = this.#address();
-		switch (this.#random(9)) {
+		switch (this.#random(10)) {
 			case 0:
 				return [...address, ...this.#fresh(), 0xad, 0x37, 0, ...this.#offset()];
 			case 1:
@@ -111,6 +111,8 @@ class Generator {
 				return [...this.#aligned(address), ...expected, ...this.#fresh(), 0xfe, 0x48, 2, 0, 0x1a];
 			}
 			case 6:
+				return [...address, 0x20, VECTOR_LOCAL, 0xfd, 86, 0, ...this.#offset(), 2, 0x21, VECTOR_LOCAL];
+			case 7:
 				return [...address, ...this.#value(1), ...this.#fresh(), 0x6a, 0x36, 0, ...this.#offset()];
 			default:
 				return [...address, ...this.#fresh(), 0x36, 0, ...this.#offset()];

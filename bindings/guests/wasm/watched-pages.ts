@@ -128,7 +128,7 @@ export class MissingPages {
 		const filled = this.#prefixFilled[pageIndex] === 1 ? PREFIX_BYTES : 0;
 		memory.set(unit.subarray(filled, PAGE_BYTES), start + filled);
 		const next = pageIndex + 1;
-		if (next < this.#pageCount && this.isMissing(next) && this.#prefixFilled[next] === 0) {
+		if (next < this.#pageCount && this.isMissing(next)) {
 			memory.set(unit.subarray(PAGE_BYTES), start + PAGE_BYTES);
 			this.#prefixFilled[next] = 1;
 		}

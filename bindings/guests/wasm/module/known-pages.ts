@@ -17,7 +17,7 @@ interface Fact {
 	readonly key: number;
 	readonly lowest: number;
 	readonly highest: number;
-	/** Where it was learnt: for a window made of several checks, the first. */
+	/** Where it was learnt: for a window made of several checks, the last, up to which the others still held. */
 	readonly place: number;
 	/** Where the base next changes, or the fact ends for another reason. */
 	readonly expires: number;
@@ -87,8 +87,8 @@ export class KnownPages {
 			key,
 			lowest: Math.min(window?.lowest ?? offset, offset),
 			highest: Math.max(window?.highest ?? offset, offset),
-			place: window?.place ?? place,
-			expires: Math.min(window?.expires ?? expires, expires),
+			place,
+			expires,
 			previous,
 		});
 	}

@@ -92,7 +92,7 @@ export class Scopes {
 
 	#branch(label: number, length: number): void {
 		const target = this.#open[this.#open.length - 1 - label];
-		if (target !== undefined && !target.isLoop && this.#reachable) target.joined = Math.min(target.joined, length);
+		if (target !== undefined && !target.isLoop) target.joined = Math.min(target.joined, length);
 	}
 
 	/** The second arm of an `if`, or a handler: begins with what was known when the block was opened. */
