@@ -19,6 +19,7 @@ import type { MoveProgress } from "../../bindings/migration/metrics.ts";
 import type { ReceivedPages } from "../../bindings/migration/paging-reception.ts";
 import { type PostCopyOptions, postCopy } from "../../bindings/migration/post-copy.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import { type Resolution, resolveMove } from "../../bindings/migration/resolve.ts";
 import type { OwedPages, PostCopyResult } from "../../bindings/migration/results.ts";
 import { type ReceiveOptions, type ReceiveResult, receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
@@ -156,6 +157,13 @@ export class PagingWorld {
 		this.reconnect(faults);
 		this.listen();
 		return paging.recover(this.#open("a"));
+	}
+
+	/** Asks what became of a move that left no pages for later. */
+	resolve(): Promise<Resolution> {
+		this.reconnect();
+		this.listen();
+		return resolveMove({ guest: this.guest, clock: this.clock, ledger: this.sourceLedger }, this.#open("a"), "m1");
 	}
 
 	reconnect(faults: readonly StreamFault[] = []): void {
