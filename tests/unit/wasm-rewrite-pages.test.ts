@@ -37,6 +37,9 @@ test("a page whose first bytes changed behind a marked page was written to by a 
 	memory[3 * PAGE_BYTES + 14]! ^= 0xff;
 	mark(2);
 	assert.equal(pages.harvest(memory), [2, 3], "it is back at what it was at the beginning");
+	memory[3 * PAGE_BYTES + 14]! ^= 0xff;
+	for (const pageIndex of [2, 3]) mark(pageIndex);
+	assert.equal(pages.harvest(memory), [2, 3], "a page is told once");
 });
 
 test("a marked page's own first bytes are no crossing store the next time", () => {

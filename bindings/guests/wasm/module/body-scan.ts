@@ -1,6 +1,6 @@
 // What must be known about a function body before its first instruction is rewritten: where locals are set, where calls
 // are, and where loops end. One walk; afterwards everything is asked for at the walk's current place, in order, so each
-// answer is one array access. Buffers are kept from body to body, and only what a body used is cleared.
+// answer is one array access. Buffers are kept from body to body.
 import { InstructionCursor } from "./cursor.ts";
 import type { Span } from "./model.ts";
 import { opcodeOf, opcodeSet } from "./opcodes.ts";
@@ -25,7 +25,7 @@ export class BodyScan {
 	readonly #setPlace: number[] = [];
 	/** The next set of the same local, by the set's number. */
 	readonly #nextSet: number[] = [];
-	/** The first set not yet passed, by local, or -1; kept -1 for locals that are never set. */
+	/** The first set not yet passed, by local, or -1 as at the end of every walk. */
 	readonly #first: number[] = [];
 	readonly #calls: number[] = [];
 	#callsPassed = 0;
@@ -34,7 +34,6 @@ export class BodyScan {
 
 	/** Walks a body and stands at its beginning again. */
 	begin(bytes: Uint8Array, code: Span): void {
-		for (const local of this.#setLocal) this.#first[local] = -1;
 		this.#setLocal.length = 0;
 		this.#setPlace.length = 0;
 		this.#calls.length = 0;
