@@ -17,6 +17,7 @@ import { WasmGuest } from "./guest.ts";
 import { LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import { layoutFacts, MODULE_RESOURCE } from "./guest-state.ts";
 import { MODULE_BYTES } from "./module/limits.ts";
+import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import type { ProgramDescription, ProgramFacts } from "./protocol.ts";
 import { WorkerClient } from "./worker-client.ts";
@@ -78,7 +79,6 @@ export class WasmGuestFactory implements GuestFactory {
 	check(layout: GuestLayout, options: SetUpOptions = {}): readonly Obstacle[] {
 		const obstacles: Obstacle[] = [];
 		const add = (fact: string, message: string): void => void obstacles.push({ fact, message });
-		if (options.faulting) add("faulting", "this target's wasm guests cannot run while pages are missing");
 		if (layout.kind !== this.kind) {
 			add("kind", `the source is a ${layout.kind} guest, this target takes wasm guests`);
 			return obstacles;
@@ -102,7 +102,10 @@ export class WasmGuestFactory implements GuestFactory {
 				"program",
 				`the source runs program ${layout.facts.program}, this target knows ${[...this.#programs.keys()].join(", ") || "none"}`,
 			);
-		else this.#compareFacts(layoutFacts(known.facts), layout.facts, add);
+		else {
+			this.#compareFacts(layoutFacts(known.facts), layout.facts, add);
+			if (options.faulting) checkFaulting(known.facts, add);
+		}
 		return obstacles;
 	}
 
@@ -140,7 +143,11 @@ export class WasmGuestFactory implements GuestFactory {
 		if (moduleBytes === undefined) throw new GuestError("incompatible", `module ${hash} was neither here nor sent`);
 		const { url } = this.#programs.get(layout.facts.program!)!;
 		const options = { ...this.#options, programUrl: url, moduleBytes };
-		const guest = await WasmGuest.start(options, layout.pageCount, signal);
+		const guest = await WasmGuest.start(
+			options,
+			{ pageCount: layout.pageCount, faulting: setUpOptions?.faulting ?? false },
+			signal,
+		);
 		// Kept only now: bytes that no instance could be made of are of no use for the next guest.
 		this.#modules.set(hash, moduleBytes);
 		guest.pages.buffers.prepare(PREPARED_BUFFERS);
@@ -150,6 +157,22 @@ export class WasmGuestFactory implements GuestFactory {
 
 /** One being filled from the link, one in the worker. */
 const PREPARED_BUFFERS = 2;
+
+/** What keeps a guest from running while pages are missing. */
+function checkFaulting({ name, hostAccess }: ProgramFacts, add: (fact: string, message: string) => void): void {
+	if (hostAccess !== "declared")
+		add(
+			"hostAccess",
+			`program ${name} does not declare its host access: JavaScript that reads guest memory while pages are missing ` +
+				"would read zeros without an error; use pre-copy, or declare it (docs/programs.md)",
+		);
+	if (!supportsInstrumentation())
+		add(
+			"faulting",
+			"this runtime has no second WebAssembly memory, in which missing pages are looked up: " +
+				"run the target on Node 22 or later or Deno, or use pre-copy",
+		);
+}
 
 function moduleOf(layout: GuestLayout): GuestLayout["resources"][number] | undefined {
 	const [module, more] = layout.resources;

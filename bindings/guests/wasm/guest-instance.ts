@@ -4,12 +4,13 @@
 // At a target the memory is all zero once the instance stands (what `start` wrote there is wiped), because the pages that
 // arrive are then the whole truth.
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { type CompiledCode, ModuleCode } from "./code-variants.ts";
 import { messageOf } from "./errors.ts";
-import { captureInstance, prepareInstance, restoreInstance } from "./instance-state.ts";
+import { facadeOf } from "./facade.ts";
+import { HostAccess, type MemoryWatch, UNWATCHED } from "./host-access.ts";
+import { captureInstance, restoreInstance } from "./instance-state.ts";
 import { decodeInstanceState, encodeInstanceState } from "./instance-state-format.ts";
-import { EXPOSED } from "./module/expose.ts";
-import type { ModuleLayout } from "./module/layout.ts";
-import { rewriteModule } from "./module/rewrite.ts";
+import { instantiateModule, LiveCode } from "./live-code.ts";
 import type { ProgramDefinition, RunningProgram, StartContext } from "./program.ts";
 import { decodeGuestState, encodeGuestState } from "./state-format.ts";
 
@@ -23,48 +24,74 @@ export const PAGES_PER_WASM_PAGE: number = WASM_PAGE_BYTES / PAGE_BYTES;
  */
 export const LARGEST_WASM_PAGES = 65_535;
 
-// Taken before a program can replace them (emscripten.ts does, for the time of a start).
-const { compile, instantiate } = WebAssembly;
-
 /** What an instance is made of. */
 export interface InstanceParts {
 	readonly program: ProgramDefinition;
 	readonly moduleBytes: Uint8Array<ArrayBuffer>;
+	/** What was compiled before of the same module. */
+	readonly compiled?: CompiledCode | undefined;
+	/** What has to be ready before it runs. */
+	readonly prepare?: ((live: LiveCode) => Promise<void>) | undefined;
+}
+
+/** What all starts of one guest share. */
+interface Origin extends InstanceParts {
+	readonly code: ModuleCode;
+	readonly isTarget: boolean;
+	/** Who watches what host code touches, now. */
+	watch: MemoryWatch;
 }
 
 /** See the head of this file. */
 export class GuestInstance {
-	readonly #parts: InstanceParts;
-	readonly #isTarget: boolean;
-	#exports: WebAssembly.Exports;
-	#layout: ModuleLayout;
+	readonly #origin: Origin;
+	#live: LiveCode;
 	#running: RunningProgram;
 
-	private constructor(parts: InstanceParts, isTarget: boolean, started: Started) {
-		this.#parts = parts;
-		this.#isTarget = isTarget;
-		this.#exports = started.exports;
-		this.#layout = started.layout;
+	private constructor(origin: Origin, started: Started) {
+		this.#origin = origin;
+		this.#live = started.live;
 		this.#running = started.running;
 	}
 
 	/** Starts a new guest and lets it do its first act. */
 	static async begin(parts: InstanceParts): Promise<GuestInstance> {
-		const instance = new GuestInstance(parts, false, await start(parts, 0, false));
+		const origin = originOf(parts, false);
+		const instance = new GuestInstance(origin, await start(origin, 0));
 		await instance.#running.initialize?.();
 		return instance;
 	}
 
 	/** Starts a target of the source's size, its memory zero and touched. @throws GuestError `incompatible`, `state` */
 	static async prepare(parts: InstanceParts, pageCount: number): Promise<GuestInstance> {
-		const instance = new GuestInstance(parts, true, await start(parts, pageCount / PAGES_PER_WASM_PAGE, true));
+		const origin = originOf(parts, true);
+		const instance = new GuestInstance(origin, await start(origin, pageCount / PAGES_PER_WASM_PAGE));
 		instance.#fit(pageCount);
 		wipe(instance.memory, 0);
 		return instance;
 	}
 
 	get memory(): WebAssembly.Memory {
-		return exposedMemory(this.#exports);
+		return this.#live.memory;
+	}
+
+	/** The code that runs, and what can take over from it. */
+	get live(): LiveCode {
+		return this.#live;
+	}
+
+	/** What has been compiled so far. */
+	get compiled(): CompiledCode {
+		return this.#origin.code.compiled;
+	}
+
+	/** Who watches what host code touches from now on. */
+	set watch(watch: MemoryWatch) {
+		this.#origin.watch = watch;
+	}
+
+	get program(): ProgramDefinition {
+		return this.#origin.program;
 	}
 
 	get running(): RunningProgram {
@@ -72,7 +99,7 @@ export class GuestInstance {
 	}
 
 	get moduleBytes(): Uint8Array<ArrayBuffer> {
-		return this.#parts.moduleBytes;
+		return this.#origin.moduleBytes;
 	}
 
 	/** Pages of 4096 bytes. */
@@ -81,30 +108,29 @@ export class GuestInstance {
 	}
 
 	get maximumPageCount(): number {
-		const { maximumPages } = this.#layout.memory;
+		const { maximumPages } = this.#live.layout.memory;
 		return Math.min(maximumPages ?? LARGEST_WASM_PAGES, LARGEST_WASM_PAGES) * PAGES_PER_WASM_PAGE;
 	}
 
 	/** A target becomes larger. @returns whether its memory is another one now */
 	async grow(pageCount: number): Promise<boolean> {
-		if (!this.#isTarget) throw new TypeError("only a target grows from outside");
+		if (!this.#origin.isTarget) throw new TypeError("only a target grows from outside");
 		if (pageCount > this.maximumPageCount)
 			throw new GuestError(
 				"too-large",
 				`the guest has ${pageCount} pages, this module's memory takes ${this.maximumPageCount}`,
 			);
 		if (pageCount <= this.pageCount) return false;
-		if (!this.#parts.program.keepsMemoryViews) {
+		if (!this.program.keepsMemoryViews) {
 			const before = this.memory.buffer.byteLength;
 			this.#fit(pageCount);
 			wipe(this.memory, before);
 			return false;
 		}
 		const installed = this.memory;
-		const started = await start(this.#parts, pageCount / PAGES_PER_WASM_PAGE, true);
-		this.#exports = started.exports;
+		const started = await start(this.#origin, pageCount / PAGES_PER_WASM_PAGE);
+		this.#live = started.live;
 		this.#running = started.running;
-		this.#layout = started.layout;
 		this.#fit(pageCount);
 		wipe(this.memory, installed.buffer.byteLength);
 		new Uint8Array(this.memory.buffer).set(new Uint8Array(installed.buffer));
@@ -114,7 +140,7 @@ export class GuestInstance {
 	/** Globals, tables, dropped segments and what the program's hook carries. @throws GuestError `state` */
 	async capture(): Promise<Uint8Array<ArrayBuffer>> {
 		try {
-			const instance = encodeInstanceState(captureInstance(this.#exports, this.#layout));
+			const instance = encodeInstanceState(captureInstance(this.#live.exports, this.#live.layout));
 			const program = (await this.#running.capture?.()) ?? new Uint8Array(0);
 			if (!(program instanceof Uint8Array)) throw new TypeError("the program's capture() must return a Uint8Array");
 			return encodeGuestState({ instance, program });
@@ -127,7 +153,8 @@ export class GuestInstance {
 	async restore(bytes: Uint8Array): Promise<void> {
 		try {
 			const { instance, program } = decodeGuestState(bytes);
-			restoreInstance(this.#exports, this.#layout, decodeInstanceState(instance, this.#layout));
+			const { exports, layout } = this.#live;
+			restoreInstance(exports, layout, decodeInstanceState(instance, layout));
 			if (this.#running.restore !== undefined) await this.#running.restore(program);
 			else if (program.byteLength > 0)
 				throw new TypeError("the state has program bytes, but the program has no restore()");
@@ -139,9 +166,9 @@ export class GuestInstance {
 	/** Grows the memory to this size where that is allowed. @throws GuestError `state` when it has another size then */
 	#fit(pageCount: number): void {
 		const missing = (pageCount - this.pageCount) / PAGES_PER_WASM_PAGE;
-		if (missing > 0 && !this.#parts.program.keepsMemoryViews) growMemory(this.memory, missing);
+		if (missing > 0 && !this.program.keepsMemoryViews) growMemory(this.memory, missing);
 		if (this.pageCount === pageCount) return;
-		const { name } = this.#parts.program;
+		const { name } = this.program;
 		throw new GuestError(
 			"state",
 			`program ${name} started with a memory of ${this.pageCount} pages, the source has ${pageCount}: ` +
@@ -151,68 +178,56 @@ export class GuestInstance {
 }
 
 interface Started {
-	readonly exports: WebAssembly.Exports;
-	readonly layout: ModuleLayout;
+	readonly live: LiveCode;
 	readonly running: RunningProgram;
 }
 
-async function start(parts: InstanceParts, minimumMemoryPages: number, isTarget: boolean): Promise<Started> {
-	const { program, moduleBytes } = parts;
+function originOf(parts: InstanceParts, isTarget: boolean): Origin {
+	return { ...parts, isTarget, code: new ModuleCode(parts.moduleBytes, parts.compiled), watch: UNWATCHED };
+}
+
+async function start(origin: Origin, minimumMemoryPages: number): Promise<Started> {
+	const { program, moduleBytes, code, isTarget } = origin;
 	// A start function has run at the source. Glue may rely on it having run here too; it is then overwritten.
-	const dropStart = isTarget && !program.keepsMemoryViews;
-	const { bytes, layout } = rewriteModule(moduleBytes, { minimumMemoryPages, dropStart });
-	const module = await compileModule(bytes);
-	let exports: WebAssembly.Exports | undefined;
+	const module = await code.get(isTarget && !program.keepsMemoryViews ? "startless" : "whole");
+	let live: LiveCode | undefined;
+	const started = (): LiveCode => {
+		if (live === undefined) throw new TypeError("the module is not instantiated yet");
+		return live;
+	};
 	const context: StartContext = {
 		moduleBytes,
 		minimumMemoryPages,
 		async instantiate(imports) {
-			if (exports !== undefined) throw new TypeError("context.instantiate may be called once per start");
+			if (live !== undefined) throw new TypeError("context.instantiate may be called once per start");
 			const instance = await instantiateModule(module, imports);
-			exports = instance.exports;
-			return instance;
+			live = new LiveCode(code, imports, instance.exports);
+			if (code.layout.memory.imported === null) raiseMemory(live.memory, minimumMemoryPages);
+			return program.hostAccess === "declared" ? facadeOf(module, () => started().exports) : instance;
 		},
 		memory() {
-			if (exports === undefined) throw new TypeError("context.memory: the module is not instantiated yet");
-			return exposedMemory(exports);
+			if (program.hostAccess === "declared")
+				throw new TypeError("context.memory: this program declares its host access; use context.host");
+			return started().memory;
 		},
+		host: new HostAccess(
+			() => started().memory,
+			() => origin.watch,
+		),
 	};
 	const running = await program.start(context);
-	if (exports === undefined) throw new GuestError("state", `program ${program.name} did not call context.instantiate`);
+	if (live === undefined) throw new GuestError("state", `program ${program.name} did not call context.instantiate`);
 	if (typeof running?.call !== "function")
 		throw new GuestError("state", `program ${program.name}: start must return an object with a method call`);
-	prepareInstance(exports, layout);
-	return { exports, layout, running };
+	started().prepareCapture();
+	await origin.prepare?.(started());
+	return { live: started(), running };
 }
 
-function exposedMemory(exports: WebAssembly.Exports): WebAssembly.Memory {
-	const memory = exports[EXPOSED.memory];
-	// allowed (bare-error): rewriteModule has added this export
-	if (!(memory instanceof WebAssembly.Memory)) throw new Error(`no export ${EXPOSED.memory}`);
-	return memory;
-}
-
-async function compileModule(bytes: Uint8Array): Promise<WebAssembly.Module> {
-	try {
-		return await compile(Uint8Array.from(bytes));
-	} catch (cause) {
-		throw new GuestError("incompatible", `this runtime refuses the guest's module: ${messageOf(cause)}`, cause);
-	}
-}
-
-async function instantiateModule(
-	module: WebAssembly.Module,
-	imports: WebAssembly.Imports,
-): Promise<WebAssembly.Instance> {
-	try {
-		return await instantiate(module, imports);
-	} catch (cause) {
-		if (cause instanceof RangeError)
-			throw new GuestError("too-large", `the runtime has no memory for the guest: ${cause.message}`, cause);
-		if (cause instanceof WebAssembly.LinkError)
-			throw new GuestError("incompatible", `the program's imports do not fit its module: ${cause.message}`, cause);
-		throw cause;
-	}
+/** Gives a memory that the module makes the source's size, before any glue looks at it. */
+function raiseMemory(memory: WebAssembly.Memory, wasmPages: number): void {
+	const missing = wasmPages - memory.buffer.byteLength / WASM_PAGE_BYTES;
+	if (missing > 0) growMemory(memory, missing);
 }
 
 function growMemory(memory: WebAssembly.Memory, wasmPages: number): void {

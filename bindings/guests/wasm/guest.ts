@@ -8,6 +8,7 @@
  * batches and state; a call is answered by this guest, or rejects with a reason that says whether it may have been executed.
  */
 import type { Clock } from "../../ports/clock.ts";
+import type { FaultControl } from "../../ports/faulting-guest.ts";
 import {
 	type DirtyLog,
 	type Guest,
@@ -18,10 +19,13 @@ import {
 } from "../../ports/guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
+import { keepCode, recallCode } from "./code-cache.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
+import { WasmFaults } from "./guest-faults.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
-import type { StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import { moduleFact } from "./module-hash.ts";
+import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
 import { WorkerClient } from "./worker-client.ts";
 
 /** Live work holds the guest's thread at most so long at a time, in ms. */
@@ -53,10 +57,20 @@ export interface WasmInterruptions extends Interruptions {
 	readonly slicesLeftOut: number;
 }
 
+/** What is started as a target. */
+export interface WasmTarget {
+	/** The source's size. */
+	readonly pageCount: number;
+	/** It may have to run while pages are missing. */
+	readonly faulting: boolean;
+}
+
 /** Bytes that a guest costs on this machine. */
 export interface WasmGuestMemoryUse extends WorkerMemoryUse {
 	/** Buffers that carry batches between worker and host. */
 	readonly batchBufferBytes: number;
+	/** Memory through which missing pages come. */
+	readonly inboxBytes: number;
 }
 
 /**
@@ -83,9 +97,12 @@ export class WasmGuest implements Guest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
 	readonly dirty: DirtyLog;
+	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
+	declare readonly faulting?: FaultControl;
 	readonly #clock: Clock;
 	readonly #worker: WorkerClient;
 	readonly #calls: CallQueue;
+	#faults: WasmFaults | undefined;
 	#state: GuestState | undefined;
 	#pageCount = 0;
 	#status: "running" | "pausing" | "paused" | "gone" = "running";
@@ -102,6 +119,7 @@ export class WasmGuest implements Guest {
 				this.#calls.settle(message);
 			},
 			onReport: (report) => this.#note(report),
+			onFaultMessage: (message) => this.#onFaultMessage(message),
 			onEnd: (error) => this.#crash(error),
 		});
 		this.#calls = new CallQueue({
@@ -113,10 +131,10 @@ export class WasmGuest implements Guest {
 		this.dirty = new WasmDirtyLog(this.#worker);
 	}
 
-	/** For {@link startWasmGuest} and the factory. @param targetPageCount the source's size, for a target */
+	/** For {@link startWasmGuest} and the factory. */
 	static async start(
 		options: StartWasmGuestOptions,
-		targetPageCount: number | undefined,
+		target: WasmTarget | undefined,
 		signal?: AbortSignal,
 	): Promise<WasmGuest> {
 		signal?.throwIfAborted();
@@ -126,10 +144,18 @@ export class WasmGuest implements Guest {
 		const onAbort = (): void => guest.#end(signal?.reason, "gone");
 		signal?.addEventListener("abort", onAbort, { once: true });
 		try {
-			const order: StartOrder = { programUrl, moduleBytes, sliceMs, keepShadow, targetPageCount };
+			const hash = moduleBytes && (await moduleFact(moduleBytes)).hash;
+			const order: StartOrder = {
+				...{ programUrl, moduleBytes, sliceMs, keepShadow },
+				targetPageCount: target?.pageCount,
+				faulting: target?.faulting ?? false,
+				compiled: hash === undefined ? undefined : recallCode(hash),
+			};
 			const facts = await guest.#worker.request({ kind: "start", ...order });
 			guest.#state = new WasmGuestState(guest.#worker, facts, () => guest.#pageCount);
-			if (targetPageCount !== undefined) {
+			keepCode(facts.module.hash, facts.compiled);
+			if (facts.program.hostAccess === "declared") guest.#declareFaults();
+			if (target !== undefined) {
 				guest.#status = "paused";
 				guest.#calls.hold();
 			}
@@ -144,6 +170,21 @@ export class WasmGuest implements Guest {
 		} finally {
 			signal?.removeEventListener("abort", onAbort);
 		}
+	}
+
+	#declareFaults(): void {
+		this.#faults = new WasmFaults(
+			this.#worker,
+			() => this.#pageCount,
+			() => this.#clock.now(),
+		);
+		Object.defineProperty(this, "faulting", { value: this.#faults, enumerable: true });
+	}
+
+	#onFaultMessage(message: FaultMessage): void {
+		if (message.kind === "fault") this.#faults?.faulted(message.pageIndex);
+		else if (message.kind === "taken") this.#faults?.taken();
+		else this.#faults?.refused(message.number, message.error);
 	}
 
 	get state(): GuestState {
@@ -253,7 +294,7 @@ export class WasmGuest implements Guest {
 	/** What the guest costs now. */
 	async memoryUse(): Promise<WasmGuestMemoryUse> {
 		const use = await this.#worker.run({ name: "memory-use" });
-		return { ...use, batchBufferBytes: this.pages.buffers.heldBytes };
+		return { ...use, batchBufferBytes: this.pages.buffers.heldBytes, inboxBytes: this.#faults?.heldBytes ?? 0 };
 	}
 
 	#note({ pageCount, slicesMs }: WorkReport): void {
@@ -275,6 +316,7 @@ export class WasmGuest implements Guest {
 		const callError = how === "crashed" ? error : callErrorAfterDiscard(this.#status === "paused");
 		this.#status = "gone";
 		this.#worker.end(error);
+		this.#faults?.fail(error);
 		this.#calls.end(callError);
 	}
 }

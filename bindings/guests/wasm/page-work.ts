@@ -92,9 +92,14 @@ export class PageWork {
 
 	/** Prepares a target for batches. */
 	prepareTarget(): void {
-		this.#decoder ??= new BatchDecoder(this.#engine);
-		for (const batch of this.#warmStaged()) this.#decoder.decode(batch, { pageCount: 1 });
+		for (const batch of this.#warmStaged()) this.decoder.decode(batch, { pageCount: 1 });
 		this.#engine.prefault();
+	}
+
+	/** What verifies batches before anything of them is installed. */
+	get decoder(): BatchDecoder {
+		this.#decoder ??= new BatchDecoder(this.#engine);
+		return this.#decoder;
 	}
 
 	/** Encodes one page in each way. @returns the batches */
@@ -191,9 +196,8 @@ export class PageWork {
 
 	/** Verifies the whole batch, then installs it. */
 	apply({ buffer, byteLength, checksum }: Jobs["apply"]["order"]): ApplyResult {
-		this.#decoder ??= new BatchDecoder(this.#engine);
 		try {
-			const batch = this.#decoder.decode(new Uint8Array(buffer, 0, byteLength), {
+			const batch = this.decoder.decode(new Uint8Array(buffer, 0, byteLength), {
 				pageCount: this.pageCount,
 				checksum,
 			});

@@ -7,6 +7,7 @@
  *                                        a pause that is undone: quiesce ──▶ wake
  */
 import { messageOf } from "./errors.ts";
+import type { HostAccess } from "./host-access.ts";
 
 /** What {@link defineProgram} takes. */
 export interface ProgramDefinition {
@@ -21,6 +22,11 @@ export interface ProgramDefinition {
 	 * does. Growth from outside then starts the program again on a larger memory instead of calling `memory.grow`.
 	 */
 	readonly keepsMemoryViews: boolean;
+	/**
+	 * `declared`: its JavaScript reaches the module's memory through {@link StartContext.host} alone, and says what its
+	 * imports touch. Only such a program can run while pages are missing (post-copy), or be tracked by a write barrier.
+	 */
+	readonly hostAccess?: "declared";
 	/** The module's bytes. Left out: they come with `StartWasmGuestOptions.moduleBytes`, or from the source of a move. */
 	readonly moduleBytes?: () => Uint8Array | Promise<Uint8Array>;
 	/**
@@ -52,9 +58,11 @@ export interface StartContext {
 	instantiate(imports: WebAssembly.Imports): Promise<WebAssembly.Instance>;
 	/**
 	 * The guest's memory, for glue that does not show it. Take its buffer anew at each use: growth detaches the old one.
-	 * @throws TypeError before {@link instantiate} has resolved
+	 * @throws TypeError before {@link instantiate} has resolved, and for a program that declares its host access
 	 */
 	memory(): WebAssembly.Memory;
+	/** The guest's memory for JavaScript that says what it touches. */
+	readonly host: HostAccess;
 }
 
 /** A started program. */
@@ -107,9 +115,10 @@ export function defineProgram(definition: ProgramDefinition): ProgramDefinition 
 export function checkProgram(value: unknown): asserts value is ProgramDefinition {
 	if (typeof value !== "object" || value === null)
 		throw new TypeError("a program is an object made with defineProgram");
-	const { name, version, policy, keepsMemoryViews, moduleBytes, start }: Partial<Record<string, unknown>> = {
-		...value,
-	};
+	const { name, version, policy, keepsMemoryViews, hostAccess, moduleBytes, start }: Partial<Record<string, unknown>> =
+		{
+			...value,
+		};
 	if (typeof name !== "string" || name === "") throw new TypeError("program.name must be a non-empty string");
 	if (typeof version !== "string" || version === "") throw new TypeError("program.version must be a non-empty string");
 	const { clock, random }: Partial<Record<string, unknown>> = { ...(typeof policy === "object" ? policy : {}) };
@@ -118,6 +127,8 @@ export function checkProgram(value: unknown): asserts value is ProgramDefinition
 	if (random !== "none" && random !== "seeded" && random !== "host")
 		throw new TypeError('program.policy.random must be "none", "seeded" or "host"');
 	if (typeof keepsMemoryViews !== "boolean") throw new TypeError("program.keepsMemoryViews must be true or false");
+	if (hostAccess !== undefined && hostAccess !== "declared")
+		throw new TypeError('program.hostAccess must be "declared", if given');
 	if (moduleBytes !== undefined && typeof moduleBytes !== "function")
 		throw new TypeError("program.moduleBytes must be a function, if given");
 	if (typeof start !== "function") throw new TypeError("program.start must be a function");

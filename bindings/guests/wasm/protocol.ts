@@ -1,12 +1,15 @@
 // What host and worker say to each other. Every message to the worker but a cancellation carries an id; the worker answers
 // each id once. Buffers travel by transfer: batches are never cloned.
 //
-//   host ── start | describe | call | pause | resume | job ──▶ worker
-//   host ◀── reply | failure | answer | call-failure ───────── worker
+//   host ── start | describe | call | pause | resume | job | inbox ──▶ worker
+//   host ◀── reply | failure | answer | call-failure ──────────────── worker
+//   host ◀── fault | taken | refused ──────────────────────────────── worker    while pages are missing (fault-work.ts)
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
+import type { CompiledCode } from "./code-variants.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
+import type { FaultMemory } from "./fault-inbox.ts";
 
 /** Host to worker. */
 export type HostMessage =
@@ -16,6 +19,8 @@ export type HostMessage =
 	| { readonly kind: "cancel-call"; readonly id: number }
 	| { readonly kind: "pause"; readonly id: number }
 	| { readonly kind: "resume"; readonly id: number }
+	/** There are batches in the inbox. */
+	| { readonly kind: "inbox" }
 	| { readonly kind: "job"; readonly id: number; readonly job: JobOrder };
 
 /** Worker to host. */
@@ -29,7 +34,14 @@ export type WorkerMessage =
 			readonly error: ProgramFailureRecord;
 			readonly unsendable: boolean;
 			readonly pageCount: number;
-	  };
+	  }
+	| FaultMessage;
+
+/** What the worker says while pages are missing. */
+export type FaultMessage =
+	| { readonly kind: "fault"; readonly pageIndex: number }
+	| { readonly kind: "taken" }
+	| { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord };
 
 /** What a request that is no job is answered with. */
 export interface Answers {
@@ -56,6 +68,10 @@ export interface StartOrder {
 	readonly keepShadow: boolean;
 	/** A target: the memory's size at the source, in pages of 4096 bytes. Left out: a new guest. */
 	readonly targetPageCount: number | undefined;
+	/** A target that may run while pages are missing. */
+	readonly faulting: boolean;
+	/** What this process has compiled of the module before. */
+	readonly compiled: CompiledCode | undefined;
 }
 
 /** What a started worker says of itself. */
@@ -63,6 +79,8 @@ export interface StartedFacts {
 	readonly program: ProgramFacts;
 	readonly maximumPageCount: number;
 	readonly module: ModuleFact;
+	/** For the next start of the same module. */
+	readonly compiled: CompiledCode;
 }
 
 /** SHA-256 in hex. */
@@ -77,6 +95,7 @@ export interface ProgramFacts {
 	readonly version: string;
 	readonly clock: string;
 	readonly random: string;
+	readonly hostAccess: "declared" | "undeclared";
 }
 
 /** Answer to `describe`. */
@@ -121,6 +140,11 @@ export interface Jobs {
 	readonly grow: { readonly order: { readonly pageCount: number }; readonly result: Empty };
 	readonly capture: { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly restore: { readonly order: { readonly bytes: Uint8Array }; readonly result: Empty };
+	readonly "begin-faults": {
+		readonly order: { readonly shared: FaultMemory; readonly missing: PageBits };
+		readonly result: Empty;
+	};
+	readonly "end-faults": { readonly order: Empty; readonly result: Empty };
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
 	readonly "memory-use": { readonly order: Empty; readonly result: WorkerMemoryUse };

@@ -70,6 +70,8 @@ export class WorkLoop {
 	#resumeWaiters: { done(): void; failed(error: unknown): void }[] = [];
 	/** Until then calls come first. */
 	#callsUntil = 0;
+	/** What waits for the end of a call. */
+	#boundaryWork: (() => void)[] = [];
 	#lastCallEnd = Number.NEGATIVE_INFINITY;
 	#slicesMs: number[] = [];
 
@@ -115,6 +117,12 @@ export class WorkLoop {
 			this.#jobs.push({ begin, done: done as (result: unknown) => void, failed });
 			this.#turn();
 		});
+	}
+
+	/** Runs `work`, which must not throw, at once, or at the end of the call that is under way. For use in jobs. */
+	atBoundary(work: () => void): void {
+		if (this.#calling) this.#boundaryWork.push(work);
+		else work();
 	}
 
 	/**
@@ -225,6 +233,7 @@ export class WorkLoop {
 				this.#calling = true;
 				const settled = (outcome: CallOutcome): void => {
 					this.#calling = false;
+					for (const work of this.#boundaryWork.splice(0)) work();
 					end(outcome);
 					void this.#switch();
 					this.#turn();

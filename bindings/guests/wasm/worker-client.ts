@@ -1,7 +1,7 @@
 // The near end of the worker's channel: each message gets its answer by id; when the worker ends, all that wait learn it.
 import type { WorkerThread } from "../../ports/worker.ts";
 import { restoreError } from "./errors.ts";
-import type { Answers, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
+import type { Answers, FaultMessage, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
 
 /** Messages that are answered by a reply or a failure. */
 type Request<Kind extends HostMessage["kind"]> = Omit<Extract<HostMessage, { kind: Kind }>, "id">;
@@ -12,6 +12,8 @@ export interface WorkerEvents {
 	onCallSettled(message: Extract<WorkerMessage, { kind: "answer" | "call-failure" }>): void;
 	/** News of the guest, before the request that brought it resolves. */
 	onReport(report: WorkReport): void;
+	/** News of missing pages. */
+	onFaultMessage?(message: FaultMessage): void;
 	/** The worker ended by itself. Pending requests reject with what {@link WorkerClient.end} was given. */
 	onEnd(error: unknown): void;
 }
@@ -106,6 +108,10 @@ export class WorkerClient {
 	#receive(message: WorkerMessage): void {
 		if (message.kind === "answer" || message.kind === "call-failure") {
 			this.#events.onCallSettled(message);
+			return;
+		}
+		if (message.kind === "fault" || message.kind === "taken" || message.kind === "refused") {
+			this.#events.onFaultMessage?.(message);
 			return;
 		}
 		this.#events.onReport(message.report);

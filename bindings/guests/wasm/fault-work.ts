@@ -1,0 +1,146 @@
+// A guest that runs while pages are missing, inside its worker. Its code calls `arrive` where it touches a page that is not
+// there; the worker stands still until it is.
+//
+//   arrive ─ in the inbox? ─ yes ─▶ that batch is verified and installed: a minor fault
+//                          └ no ──▶ the host is told; while waiting, small batches that came before are installed
+//
+// What the inbox has when a call ends is installed between calls (`drain`). Invariant: a page is installed at most once,
+// after its whole batch has been verified; the guest may have changed it since.
+import type { BatchDecoder } from "../../engine/batch.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { type ErrorRecord, recordError } from "./errors.ts";
+import { type FaultMemory, InboxReader, type PostedRecord } from "./fault-inbox.ts";
+import { MissingMap } from "./missing-map.ts";
+
+/** What is installed while the guest waits for a page of the network: at most so much at a time, 0.1 ms. */
+const IDLE_BATCH_BYTES = 2 ** 18;
+
+/** A wait looks up this often whether it still makes sense. Each record wakes it anyway. */
+const WAIT_MS = 1000;
+
+/** What the worker tells the host. */
+export interface FaultEvents {
+	/** The guest waits for this page. */
+	onFault(pageIndex: number): void;
+	/** Batches have been taken. */
+	onTaken(): void;
+	/** A batch was refused; nothing of it was installed. */
+	onRefused(number: number, error: ErrorRecord): void;
+}
+
+/** What it works on. */
+export interface FaultParts {
+	readonly memory: WebAssembly.Memory;
+	readonly decoder: BatchDecoder;
+	readonly clock: Clock;
+	readonly events: FaultEvents;
+	/** The second memory of the code that runs. */
+	readonly map: WebAssembly.Memory;
+}
+
+/** See the head of this file. */
+export class FaultWork {
+	readonly #parts: FaultParts;
+	readonly #inbox: InboxReader;
+	readonly #missing: MissingMap;
+	readonly #pageCount: number;
+
+	constructor(parts: FaultParts, shared: FaultMemory, missing: Uint8Array) {
+		this.#parts = parts;
+		this.#inbox = new InboxReader(shared);
+		this.#pageCount = shared.pageCount;
+		this.#missing = new MissingMap(parts.map, missing, shared.pageCount);
+	}
+
+	/** Pages that are still missing. */
+	get remaining(): number {
+		return this.#missing.remaining;
+	}
+
+	/** Whether any of these pages is missing. */
+	hasAny(firstPage: number, pageCount: number): boolean {
+		if (this.remaining === 0) return false;
+		for (let page = firstPage; page < firstPage + pageCount; page++) if (this.#missing.has(page)) return true;
+		return false;
+	}
+
+	/** What instrumented code calls: the page is missing, or what is accessed goes on into the next one. */
+	arrive(pageIndex: number): void {
+		if (this.#missing.has(pageIndex)) this.#fetch(pageIndex);
+		else if (this.#missing.has(pageIndex + 1)) this.#fetch(pageIndex + 1);
+	}
+
+	/** Returns once the pages of a range are there. */
+	touch(pointer: number, byteLength: number): void {
+		if (this.remaining === 0 || byteLength === 0) return;
+		const last = Math.floor((pointer + byteLength - 1) / PAGE_BYTES);
+		for (let page = Math.floor(pointer / PAGE_BYTES); page <= last; page++)
+			if (this.#missing.has(page)) this.#fetch(page);
+	}
+
+	#fetch(pageIndex: number): void {
+		const here = this.#inbox.recordOf(pageIndex);
+		if (here !== undefined) {
+			this.#take(here);
+			if (!this.#missing.has(pageIndex)) {
+				this.#inbox.countMinorFault();
+				return;
+			}
+		}
+		this.#await(pageIndex);
+	}
+
+	#await(pageIndex: number): void {
+		const { clock, events } = this.#parts;
+		const started = clock.now();
+		this.#inbox.countFault();
+		events.onFault(pageIndex);
+		while (this.#missing.has(pageIndex)) {
+			const seen = this.#inbox.wakeups;
+			if (this.#inbox.ended) throw new GuestError("gone", `page ${pageIndex} will not come: the guest is given up`);
+			const record = this.#inbox.recordOf(pageIndex) ?? this.#inbox.next(IDLE_BATCH_BYTES);
+			if (record === undefined) this.#inbox.wait(seen, WAIT_MS);
+			else this.#take(record);
+		}
+		this.#inbox.noteFault(clock.now() - started);
+	}
+
+	/** Installs what the inbox has, a batch at a time. */
+	*drain(): Generator<void, void> {
+		this.#inbox.nudgeRead();
+		for (;;) {
+			const record = this.#inbox.next(Number.POSITIVE_INFINITY);
+			if (record === undefined) return;
+			this.#take(record);
+			yield;
+		}
+	}
+
+	#take(record: PostedRecord): void {
+		const { decoder, memory, events } = this.#parts;
+		try {
+			const batch = decoder.decode(record.bytes, { pageCount: this.#pageCount, checksum: record.checksum });
+			const pages = batch.pageIndices();
+			const target = new Uint8Array(memory.buffer);
+			const repeated: number[] = [];
+			pages.forEach((page, position) => {
+				if (!this.#missing.has(page)) repeated.push(position);
+			});
+			// Pages that were here may have changed since: what the batch says of them is undone before the guest goes on.
+			const kept = repeated.map((position) => pageOf(target, pages[position]!).slice());
+			batch.install(target);
+			for (const [i, position] of repeated.entries()) pageOf(target, pages[position]!).set(kept[i]!);
+			for (const page of pages) this.#missing.arrived(page);
+			this.#inbox.took(record, repeated);
+		} catch (error) {
+			this.#inbox.refused(record);
+			events.onRefused(record.number, recordError(error));
+		}
+		if (this.#inbox.news()) events.onTaken();
+	}
+}
+
+function pageOf(memory: Uint8Array, page: number): Uint8Array {
+	return memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
+}

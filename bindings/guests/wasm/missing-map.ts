@@ -1,0 +1,54 @@
+// Which pages of a guest are missing, as its code sees it: the map that presence checks look up (module/page-map.ts).
+//
+// Code judges an access by the page it starts on, and an access is at most 16 bytes long. So a page whose successor is
+// missing is an *edge*: an access that starts in its last bytes must wait for the successor.
+import { MAP_BYTES, MISSING_OFFSET } from "./module/page-map.ts";
+
+const HERE = 0;
+const MISSING = 1;
+const EDGE = 1;
+
+/** See the head of this file. */
+export class MissingMap {
+	readonly #map: Uint8Array;
+	/** 1 for each page that has not been installed. */
+	readonly #owed: Uint8Array;
+	#remaining = 0;
+
+	/**
+	 * @param map the second memory of the code that runs
+	 * @param missing one bit a page
+	 */
+	constructor(map: WebAssembly.Memory, missing: Uint8Array, pageCount: number) {
+		this.#map = new Uint8Array(map.buffer, MISSING_OFFSET, MAP_BYTES).fill(HERE);
+		this.#owed = new Uint8Array(pageCount);
+		for (let page = 0; page < pageCount; page++) this.#owed[page] = (missing[page >>> 3]! >>> (page & 7)) & 1;
+		for (let page = 0; page < pageCount; page++) {
+			this.#remaining += this.#owed[page]!;
+			this.#show(page);
+		}
+	}
+
+	/** Pages that have not been installed. */
+	get remaining(): number {
+		return this.#remaining;
+	}
+
+	/** Whether a page has not been installed. Pages that came into being later are here. */
+	has(page: number): boolean {
+		return this.#owed[page] === 1;
+	}
+
+	/** A page has been installed. */
+	arrived(page: number): void {
+		if (!this.has(page)) return;
+		this.#owed[page] = 0;
+		this.#remaining--;
+		this.#show(page);
+		if (page > 0) this.#show(page - 1);
+	}
+
+	#show(page: number): void {
+		this.#map[page] = this.has(page) ? MISSING : this.has(page + 1) ? EDGE : HERE;
+	}
+}
