@@ -86,6 +86,9 @@ class DeadlineError extends Error {
 	override readonly name = "DeadlineError";
 }
 
+/** Releases what waited beside work that has settled; nobody sees it. Made once: an abort without a reason makes an exception with a stack, 40 µs a send. */
+const SETTLED: DeadlineError = new DeadlineError("the work has settled");
+
 /** What may end work early. */
 export interface Limits {
 	readonly deadlineMs?: number | undefined;
@@ -135,7 +138,7 @@ export async function withDeadline<T>(
 		return stop.signal.aborted ? await stopped : await Promise.race([work(stop.signal), stopped]);
 	} finally {
 		for (const remove of unsubscribe) remove();
-		stop.abort();
+		stop.abort(SETTLED);
 	}
 }
 
