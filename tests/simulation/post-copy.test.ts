@@ -1,10 +1,23 @@
 /** Post-copy and hybrid in virtual time while nothing goes wrong: what travels, when, how often, and what is reported. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { createEngine } from "../../bindings/engine/engine.ts";
+import { hash64 } from "../../bindings/engine/hash.ts";
+import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";
+import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
+import { connectSimulated } from "../../bindings/lab/simulated-stream.ts";
+import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
+import { StreamLink } from "../../bindings/links/stream-link.ts";
+import { postCopy } from "../../bindings/migration/post-copy.ts";
+import { receiveGuest } from "../../bindings/migration/target.ts";
+import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../../bindings/policies/push-order.ts";
 import { PAGES, PagingWorld } from "./paging-world.ts";
 
 const test = suite("post-copy");
+
+const engine = createEngine();
+const LINK = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
 
 const ORDERS: readonly PushOrder[] = [
 	activePush(),
@@ -106,6 +119,90 @@ test("the memory hashed in full at the end is the memory that arrived", async ()
 		});
 		assert.equal(world.violations, []);
 	}
+});
+
+test("a page that changed behind the tracker's back is found by full verification, and named on both sides", async () => {
+	for (const verification of ["full", "transport"] as const) {
+		const world = new PagingWorld({ seed: 7, strands: 1 });
+		await world.run(async () => {
+			const note = world.guest.dirty.note.bind(world.guest.dirty);
+			const change = () => {
+				world.guest.dirty.note = () => undefined;
+				world.guest.write(5 * 4096 + 1, Uint8Array.of(world.guest.read(5 * 4096 + 1, 1)[0]! ^ 1));
+				world.guest.dirty.note = note;
+			};
+			// Near the end of the live round page 5 has long left.
+			const result = await world.move("hybrid", { verification }, { phase: "pause", event: change });
+			const [received] = await Promise.all(world.receptions);
+			const end = received?.outcome === "running" ? await received.paging?.ended : undefined;
+			if (verification === "transport") {
+				assert.is(result.outcome, "moved", "what was sent is what was installed");
+				assert.is(end?.outcome, "complete");
+				return;
+			}
+			assert.ok(result.outcome === "corrupt", result.outcome);
+			assert.equal(result.pageIndices, [5]);
+			assert.is(result.corruptPages, 1);
+			assert.is(result.error.pageIndex, 5);
+			assert.equal(end, { outcome: "corrupt", pageIndices: [5], corruptPages: 1 });
+			assert.equal(world.runners, [world.target], "the guest runs there, whatever it has");
+		});
+	}
+});
+
+test("a fault waits for what the push has under way, not for what it has yet to send", async () => {
+	const world = new PagingWorld({ seed: 8, strands: 3 });
+	await world.run(async () => {
+		const { metrics } = await world.move("post-copy");
+		assert.ok(metrics.networkFaults > 3, `${metrics.networkFaults} faults`);
+		// 8 pages of 1 ms each are under way at most, and one page for each other strand: 56 would wait otherwise.
+		const { maximumMs } = metrics.paging!.faultLatency;
+		assert.ok(maximumMs < 14, `${maximumMs} ms`);
+	});
+	assert.equal(world.violations, []);
+});
+
+test("the switch takes as long for a large guest as for a small one", async () => {
+	const downtimeMs = async (pageCount: number): Promise<number> => {
+		const clock = new VirtualClock(systemClock);
+		return clock.run(async () => {
+			const random = new SeededRandom(1);
+			const guest = new MemoryGuest({ pageCount });
+			const line = connectSimulated(clock, { rateBytesPerMs: 117_000, latencyMs: 0.06 });
+			const factory = new MemoryGuestFactory(clock, pageCount);
+			const received = receiveGuest({ link: new StreamLink(line.b, LINK), clock, factories: [factory] });
+			const services = { guest, link: new StreamLink(line.a, LINK), clock, random };
+			const { outcome, metrics } = await postCopy(services, { leaveOutZeroPages: false });
+			assert.is(outcome, "moved");
+			await received;
+			return metrics.downtimeMs;
+		});
+	};
+	const [small, large] = [await downtimeMs(64 * 256), await downtimeMs(256 * 256)];
+	assert.ok(Math.abs(small - large) < 0.5, `${small} ms, ${large} ms`);
+	assert.ok(large < 15, `${large} ms`);
+});
+
+test("pushing the most recently used pages first spares the guest faults", async () => {
+	const faults = async (observed: boolean): Promise<number> => {
+		const world = new PagingWorld({ seed: 9, strands: 0 });
+		return world.run(async () => {
+			// The guest uses its last pages again and again: in address order they would come last.
+			const hot = [52, 53, 54, 55];
+			const order = await world.guest.order.open();
+			if (!observed) Object.assign(world.guest.order, { note: () => undefined });
+			for (const page of hot) world.guest.read(page * 4096, 1);
+			const moved = world.move("post-copy", { push: activePush() });
+			await Promise.all(world.receptions);
+			await world.clock.sleep(6);
+			for (const page of hot) await world.target.touch(page * 4096, 1);
+			const { metrics } = await moved;
+			await order.close();
+			return metrics.networkFaults;
+		});
+	};
+	assert.is(await faults(true), 0);
+	assert.is(await faults(false), 4);
 });
 
 test.run();
