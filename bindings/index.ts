@@ -55,6 +55,11 @@ export type { TargetState } from "./migration/target-states.ts";
 // What this runtime offers as ports; `localPlatform` is the same under a name that both entries have.
 export { nodePlatform, nodePlatform as localPlatform } from "./platform/node/index.ts";
 // Policies: plain functions that a caller may replace by their own.
+export {
+	type DirtyFrequencyReading,
+	type ImprovedConvergenceOptions,
+	improvedConvergence,
+} from "./policies/adaptive-iterations.ts";
 export { type CompressionPolicy, compressOnSlowLinks } from "./policies/compression.ts";
 export {
 	type ConvergenceFacts,

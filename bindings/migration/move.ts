@@ -12,6 +12,7 @@
 import { Conversation } from "../handover/conversation.ts";
 import { MoveLedger, type SourceLedger } from "../handover/ledger.ts";
 import { MoveError, type MovePhase } from "../handover/move-error.ts";
+import { holdPaused, MOVE, type PauseHold, pauseHoldOf } from "../handover/pause-turn.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases, toMoveError, withDeadline } from "../handover/phases.ts";
 import { missingRecords } from "../paging/missing-record.ts";
 import { noteOwing, owingStage } from "../paging/owing.ts";
@@ -141,6 +142,8 @@ class MoveSession {
 	#pending = 0;
 	#roundsLeft = 0;
 	#goSent = false;
+	/** Kept while nobody knows who runs the guest, and while the target needs its pages. */
+	#hold: PauseHold | undefined;
 
 	constructor(technique: Technique, services: MoveServices, options: MoveOptions) {
 		const { guest, link, clock, random } = services;
@@ -319,11 +322,14 @@ class MoveSession {
 	}
 
 	async #pause(): Promise<void> {
-		const { guest } = this.#services;
+		const { guest, clock } = this.#services;
 		if (this.#watch.since("live") === 0) this.#watch.mark("live");
-		await this.#phases.run("pause", undefined, (signal) =>
-			guest.pause({ deadlineMs: this.#deadlines.pauseMs, signal }),
-		);
+		await this.#phases.run("pause", undefined, async (signal) => {
+			const { pauseMs: deadlineMs } = this.#deadlines;
+			this.#hold = await holdPaused(guest, { operation: MOVE, clock, deadlineMs, signal });
+			// Called off in the last moment: this phase's failure has been dealt with already.
+			if (signal.aborted) await this.#hold.resume();
+		});
 		this.#watch.mark("paused");
 	}
 
@@ -390,6 +396,7 @@ class MoveSession {
 		this.#watch.mark("released");
 		const metrics = this.#watch.metrics(this.#technique.name, this.#verification, guest, this.#iteration, bytesOnWire);
 		await guest.discard();
+		this.#hold?.giveUp();
 		await withDeadline(clock, { deadlineMs: this.#deadlines.stallMs }, () => this.#conversation.close()).catch(
 			() => undefined,
 		);
@@ -432,7 +439,9 @@ class MoveSession {
 					phase: error.phase,
 					cause: error,
 				});
-			await guest.resume();
+			// Another operation may hold the guest paused, which this move has not done yet.
+			if (this.#hold !== undefined) await this.#hold.resume();
+			else if (pauseHoldOf(guest) === undefined) await guest.resume();
 			return error;
 		} catch (cause) {
 			return new MoveError(error.code, `${error.message}; the guest could not be resumed: ${String(cause)}`, {

@@ -10,6 +10,7 @@
 import { Conversation } from "../handover/conversation.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
+import { endMoveHold, resumeAfterMove } from "../handover/pause-turn.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
 import { noteOwing, owingStage } from "../paging/owing.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -94,6 +95,7 @@ export async function decideMove(
 	if (owner === "moved") {
 		await ledger?.step(moveId, "released", "moved");
 		await guest.discard();
+		endMoveHold(guest);
 		return { outcome: "moved" };
 	}
 	const grant = await lease?.acquire();
@@ -104,6 +106,6 @@ export async function decideMove(
 		};
 	await ledger?.step(moveId, "released", "kept");
 	noteOwing(guest, undefined);
-	await guest.resume();
+	await resumeAfterMove(guest);
 	return { outcome: "kept", grant };
 }

@@ -12,6 +12,7 @@
 import { Conversation } from "../handover/conversation.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
+import { endMoveHold } from "../handover/pause-turn.ts";
 import { type Deadlines, toMoveError, withDeadline } from "../handover/phases.ts";
 import { countPages } from "../paging/missing-record.ts";
 import { noteOwing } from "../paging/owing.ts";
@@ -145,6 +146,7 @@ export class ServingSession implements OwedPages {
 	async abandon(): Promise<PostCopyResult> {
 		if (this.#active) throw new TypeError("abandon: the pages are being served");
 		noteOwing(this.#context.guest, undefined);
+		endMoveHold(this.#context.guest);
 		await this.#context.iteration.close();
 		const message =
 			"the target was given up: what the guest did there is lost; its state at the switch is here, paused";
@@ -207,6 +209,7 @@ export class ServingSession implements OwedPages {
 		this.#bytesOnWire += conversation.bytesSent;
 		const metrics = this.#metrics();
 		noteOwing(guest, undefined);
+		endMoveHold(guest);
 		await iteration.close();
 		await guest.discard();
 		await this.#close(conversation);
@@ -225,6 +228,7 @@ export class ServingSession implements OwedPages {
 		);
 		const metrics = this.#metrics();
 		noteOwing(guest, undefined);
+		endMoveHold(guest);
 		await iteration.close();
 		await this.#close(conversation);
 		const { moveId } = this;

@@ -10,6 +10,8 @@
  *   final round    the guest is paused: harvest, then everything in to_send or to_fix
  *   left           the guest is paused: harvest, and the same pages are named instead of sent (hybrid, post-copy)
  *
+ * It starts with every page, or, where its caller keeps a cursor open between snapshots, with what that cursor has.
+ *
  * Invariants: a dirty bit is cleared (harvested) before its page is read, so a change is sent twice rather than lost; a
  * grown size is announced before any page beyond the old one; at most a few batches are under way, whatever the size of
  * the guest.
@@ -49,6 +51,16 @@ export interface IterationServices {
 	readonly guest: Guest;
 	readonly clock: Clock;
 	readonly sink: PageSink;
+	/** A table that outlives the iteration: hashes of pages that are not sent again. Its own if left out. */
+	readonly hashes?: PageHashTable;
+}
+
+/** A cursor that was open before the iteration, for {@link Iteration.open}. */
+export interface KeptCursor {
+	/** The iteration closes it with itself: a caller that keeps it gives out a cursor whose `close` does nothing. */
+	readonly cursor: DirtyCursor;
+	/** What round 1 sends: every page, or only those that are dirty. */
+	readonly from: "everything" | "dirty";
 }
 
 /** How an iteration behaves. */
@@ -77,6 +89,9 @@ export class Iteration {
 	/** Hashes of what was sent last, page by page. */
 	readonly hashes: PageHashTable;
 	#cursor: DirtyCursor | undefined;
+	/** What to start with; undefined once it has started. */
+	#from: KeptCursor["from"] | undefined = "everything";
+	#kept = false;
 	#pageCount: number;
 	#sentPages = 0;
 	#sentBytes = 0;
@@ -96,7 +111,8 @@ export class Iteration {
 		this.#candidates = new PageList(this.#engine, MAX_BATCH_PAGES);
 		this.#window = new PageList(this.#engine, MAX_BATCH_PAGES);
 		this.#pacer = new Pacer(services.clock);
-		this.hashes = new PageHashTable(this.#engine, this.#pageCount);
+		this.hashes = services.hashes ?? new PageHashTable(this.#engine, this.#pageCount);
+		this.hashes.grow(this.#pageCount);
 	}
 
 	/** Rounds so far, the final one included. */
@@ -131,16 +147,16 @@ export class Iteration {
 		};
 	}
 
-	/** Attaches the dirty tracker: changes count from here. */
-	async open(): Promise<void> {
-		this.#cursor = await this.#guest.dirty.open();
+	/** Attaches the dirty tracker: changes count from here, or from when the kept cursor was harvested last. */
+	async open(kept?: KeptCursor): Promise<void> {
+		this.#cursor = kept?.cursor ?? (await this.#guest.dirty.open());
+		if (kept !== undefined) this.#from = kept.from;
+		this.#kept = kept !== undefined;
 	}
 
 	/** Live rounds until the policy says stop. @returns its reason. */
 	async live(policy: ConvergencePolicy, signal: AbortSignal): Promise<StopReason> {
-		// The guest may have grown before the cursor was open: those pages are in no harvest.
-		await this.#noteSize(this.#guest.pages.pageCount, signal);
-		this.#toSend.setRange(0, this.#pageCount);
+		await this.#start(signal);
 		for (;;) {
 			await this.#round(signal, false);
 			const pendingPages = this.#toSend.count();
@@ -154,10 +170,7 @@ export class Iteration {
 
 	/** The rest, while the guest is paused. Without {@link open}: everything. */
 	async final(signal: AbortSignal): Promise<void> {
-		if (this.#cursor === undefined) {
-			await this.#noteSize(this.#guest.pages.pageCount, signal);
-			this.#toSend.setRange(0, this.#pageCount);
-		} else await this.#harvest(signal);
+		await this.#collectRest(signal);
 		this.#toSend.or(this.#step.toFix); // pages that could not be sent while live
 		await this.#round(signal, true);
 	}
@@ -180,10 +193,7 @@ export class Iteration {
 
 	/** While the guest is paused: the pages that {@link final} would send, one bit each, and sends none. */
 	async left(signal: AbortSignal): Promise<PageBits> {
-		if (this.#cursor === undefined) {
-			await this.#noteSize(this.#guest.pages.pageCount, signal);
-			this.#toSend.setRange(0, this.#pageCount);
-		} else await this.#harvest(signal);
+		await this.#collectRest(signal);
 		this.#toSend.or(this.#step.toFix);
 		this.#step.toFix.clearAll();
 		const bits = this.#toSend.rangeBytes(0, this.#pageCount);
@@ -208,6 +218,21 @@ export class Iteration {
 	async close(): Promise<void> {
 		await this.detach();
 		this.#engine.dispose();
+	}
+
+	/** Fills to_send for the first time. */
+	async #start(signal: AbortSignal): Promise<void> {
+		// The guest may have grown before the cursor was open: those pages are in no harvest.
+		await this.#noteSize(this.#guest.pages.pageCount, signal);
+		if (this.#kept) await this.#harvest(signal);
+		if (this.#from === "everything") this.#toSend.setRange(0, this.#pageCount);
+		this.#from = undefined;
+	}
+
+	/** While the guest is paused: what is dirty, or what there is to start with if nothing has been sent live. */
+	async #collectRest(signal: AbortSignal): Promise<void> {
+		if (this.#from !== undefined && (this.#kept || this.#cursor === undefined)) await this.#start(signal);
+		else await this.#harvest(signal);
 	}
 
 	async #round(signal: AbortSignal, last: boolean): Promise<void> {
