@@ -1,0 +1,406 @@
+/**
+ * A guest without contents, for guests of any size: each page has a version instead of bytes, a batch is a few real bytes
+ * that are charged as what those pages would be on the wire, and a workload model writes. Time is virtual.
+ *
+ * Invariants: the dirty log is exact; version 0 is the zero page; a page's hash stands for (page, version), so digests and
+ * verification work as with real memory; after `pause` nothing changes. By option pages written through {@link
+ * SyntheticGuest.write} keep their bytes.
+ */
+import { BatchError } from "../engine/batch.ts";
+import { createEngine, type Engine } from "../engine/engine.ts";
+import { hash64 } from "../engine/hash.ts";
+import type { FaultControl, FaultingGuest, InstalledPages } from "../ports/faulting-guest.ts";
+import {
+	type AppliedPages,
+	type EncodedBatch,
+	type Guest,
+	GuestError,
+	type GuestLayout,
+	type GuestPages,
+	type GuestState,
+	type Interruptions,
+	PAGE_BYTES,
+	type PageBatch,
+	type PageBits,
+} from "../ports/guest.ts";
+import type { OrderedGuest } from "../ports/ordered-guest.ts";
+import { MissingSet } from "./missing-set.ts";
+import { type BatchContents, decodeBatch, encodeBatch, hashInto } from "./synthetic-batch.ts";
+import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
+import { idleWorkload, type PagedRun, type Workload } from "./workload.ts";
+
+/** What a synthetic guest is made with. */
+export interface SyntheticGuestOptions {
+	readonly clock: VirtualClock;
+	readonly pageCount: number;
+	readonly maximumPageCount?: number;
+	/** Keep bytes of pages written through `write`: for tests of what is above guests. */
+	readonly contents?: boolean;
+	/** Whether pages begin as version 1 (in use) or 0 (zero); zero by default. */
+	readonly filled?: boolean;
+	/** Pages it cannot fault on: with pseudo-paging the kernel's own memory, and every free page that no balloon holds. */
+	readonly pinned?: PageBits;
+	/** What one page that is not zero takes on the wire, tables included; the engine's raw page by default. */
+	readonly wireBytesPerPage?: number;
+	/** The order in which pages were used, most recent first, as a kernel's scan would know it. */
+	readonly recentFirst?: () => Uint32Array<ArrayBuffer>;
+}
+
+/** A raw page in an engine's batch. */
+const RAW_PAGE_BYTES: number = PAGE_BYTES + 24;
+const ZERO_PAGE_BYTES = 24;
+const HEADER_BYTES = 16;
+
+/** One engine for all checksums of the lab: it keeps nothing from one call to the next. */
+let checksums: Engine | undefined;
+
+/** See the head of this file. */
+export class SyntheticGuest implements FaultingGuest, OrderedGuest {
+	readonly kind = "synthetic";
+	readonly dirty: SyntheticDirtyLog;
+	readonly pages: GuestPages;
+	readonly state: GuestState;
+	readonly faulting: FaultControl;
+	readonly missing: MissingSet;
+	readonly clock: VirtualClock;
+	readonly order: OrderedGuest["order"];
+	readonly #options: SyntheticGuestOptions;
+	readonly #contents = new Map<number, Uint8Array>();
+	readonly #maximumPageCount: number;
+	#versions: Uint32Array<ArrayBuffer>;
+	#status: "running" | "paused" | "gone";
+	#workload: Workload = idleWorkload;
+	#paged: PagedRun | undefined;
+	#speed = 1;
+	#workedUntilMs: number;
+	#cpuMs = 0;
+	#state: Uint8Array<ArrayBuffer> = new Uint8Array(64);
+
+	constructor(options: SyntheticGuestOptions, status: "running" | "paused" = "running") {
+		const { clock, pageCount, maximumPageCount = pageCount, filled = false, recentFirst } = options;
+		if (!Number.isInteger(pageCount) || pageCount < 1)
+			throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
+		this.#options = options;
+		this.clock = clock;
+		this.#maximumPageCount = Math.max(pageCount, maximumPageCount);
+		this.#versions = new Uint32Array(pageCount);
+		if (filled) this.#versions.fill(1);
+		this.#status = status;
+		this.#workedUntilMs = clock.now();
+		this.missing = new MissingSet(() => clock.now());
+		this.dirty = new SyntheticDirtyLog({
+			catchUp: () => this.catchUp(),
+			pageCount: () => this.pageCount,
+			maximumPageCount: this.#maximumPageCount,
+			gone: () => this.#status === "gone",
+		});
+		this.pages = this.#makePages();
+		this.state = this.#makeState();
+		this.faulting = this.#makeFaulting();
+		this.order = {
+			open: async () => ({
+				recentFirst: async () => recentFirst?.() ?? new Uint32Array(0),
+				close: async () => undefined,
+			}),
+		};
+	}
+
+	/** Pages it has now. */
+	get pageCount(): number {
+		return this.#versions.length;
+	}
+
+	get running(): boolean {
+		return this.#status === "running";
+	}
+
+	/** CPU time the workload has had so far, in ms. */
+	get cpuMs(): number {
+		return this.#cpuMs + (this.#paged?.workMs ?? 0);
+	}
+
+	/** Share of full CPU time that the workload gets from now on: 0 … 1. */
+	set speed(share: number) {
+		this.catchUp();
+		this.#speed = share;
+	}
+
+	/** Gives the guest something to do. */
+	work(workload: Workload): void {
+		this.catchUp();
+		this.#workload = workload;
+	}
+
+	/** Lets the workload do what it has had time for. */
+	catchUp(): void {
+		const now = this.clock.now();
+		const elapsedMs = now - this.#workedUntilMs;
+		this.#workedUntilMs = now;
+		if (this.#status !== "running" || this.#paged !== undefined || elapsedMs <= 0) return;
+		const cpuMs = elapsedMs * this.#speed;
+		this.#cpuMs += cpuMs;
+		this.#workload.advance(this, cpuMs);
+	}
+
+	/** A workload writes a page. */
+	touchWrite(page: number): void {
+		this.#versions[page]!++;
+		this.dirty.mark(page);
+	}
+
+	/** The versions, for a workload's inner loop. */
+	get versions(): Uint32Array<ArrayBuffer> {
+		return this.#versions;
+	}
+
+	/** Gives up pages, as a balloon or a kernel that clears them would: they are zero again. */
+	clearPages(firstPage: number, pageCount: number): void {
+		this.catchUp();
+		for (let page = firstPage; page < firstPage + pageCount; page++) {
+			this.#versions[page] = 0;
+			this.dirty.mark(page);
+		}
+	}
+
+	/** Writes bytes. @throws {GuestError} unless it runs; TypeError for a guest without contents; RangeError. */
+	write(byteOffset: number, bytes: Uint8Array): void {
+		this.#require("running");
+		if (this.#options.contents !== true) throw new TypeError("this guest keeps no contents");
+		const end = byteOffset + bytes.byteLength;
+		if (byteOffset < 0 || end > this.pageCount * PAGE_BYTES) throw new RangeError(`byteOffset: ${byteOffset}`);
+		for (let at = byteOffset; at < end; ) {
+			const page = Math.floor(at / PAGE_BYTES);
+			const until = Math.min(end, (page + 1) * PAGE_BYTES);
+			this.#page(page).set(bytes.subarray(at - byteOffset, until - byteOffset), at - page * PAGE_BYTES);
+			this.touchWrite(page);
+			at = until;
+		}
+	}
+
+	/** Reads bytes of a guest with contents. */
+	read(byteOffset: number, byteLength: number): Uint8Array<ArrayBuffer> {
+		this.#require("any");
+		const bytes = new Uint8Array(byteLength);
+		for (let i = 0; i < byteLength; i++) {
+			const page = Math.floor((byteOffset + i) / PAGE_BYTES);
+			bytes[i] = this.#contents.get(page)?.[(byteOffset + i) % PAGE_BYTES] ?? 0;
+		}
+		return bytes;
+	}
+
+	/** Adds zero pages while running. */
+	growMemory(pageCount: number): void {
+		this.#require("running");
+		this.#resize(pageCount);
+	}
+
+	pause(): Promise<void> {
+		return this.#do(() => {
+			this.catchUp();
+			this.#stopPaged();
+			this.#status = "paused";
+		});
+	}
+
+	resume(): Promise<void> {
+		return this.#do(() => {
+			if (this.#status === "running") return;
+			this.#workedUntilMs = this.clock.now();
+			this.#status = "running";
+			if (this.missing.count > 0) this.#paged = this.#workload.startPaged?.(this);
+		});
+	}
+
+	discard(): Promise<void> {
+		this.#stopPaged();
+		this.#status = "gone";
+		this.#versions = new Uint32Array(0);
+		this.#contents.clear();
+		return Promise.resolve();
+	}
+
+	takeInterruptions(): Interruptions {
+		return { slicesMs: [], pauseWaitMs: 0 };
+	}
+
+	#stopPaged(): void {
+		this.#cpuMs += this.#paged?.workMs ?? 0;
+		this.#paged?.stop();
+		this.#paged = undefined;
+	}
+
+	#page(page: number): Uint8Array {
+		const known = this.#contents.get(page);
+		if (known !== undefined) return known;
+		const fresh = new Uint8Array(PAGE_BYTES);
+		this.#contents.set(page, fresh);
+		return fresh;
+	}
+
+	#makePages(): GuestPages {
+		const guest = this;
+		return {
+			get pageCount() {
+				return guest.pageCount;
+			},
+			encode: (pageIndices) => this.#do(() => this.#encode(pageIndices)),
+			apply: (batch) => this.#do(() => this.#apply(batch)),
+			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
+			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
+		};
+	}
+
+	#makeState(): GuestState {
+		return {
+			layout: (): GuestLayout => ({
+				kind: this.kind,
+				pageBytes: PAGE_BYTES,
+				pageCount: this.pageCount,
+				maximumPageCount: this.#maximumPageCount,
+				resources: [],
+				facts: {},
+			}),
+			capture: () =>
+				this.#do(() => {
+					this.#require("paused");
+					return this.#state.slice();
+				}),
+			restore: (bytes) =>
+				this.#do(() => {
+					this.#require("paused");
+					this.#state = bytes.slice();
+				}),
+			resource: () => Promise.resolve(undefined),
+		};
+	}
+
+	#makeFaulting(): FaultControl {
+		return {
+			pinned: () => this.#do(() => this.#options.pinned?.slice() ?? new Uint8Array(Math.ceil(this.pageCount / 8))),
+			begin: (missing, onFault) =>
+				this.#do(() => {
+					this.#require("paused");
+					this.missing.begin(missing, onFault);
+				}),
+			install: (batch, taken) => this.#do(() => this.#install(batch, taken)),
+			end: () =>
+				this.#do(() => {
+					this.missing.end();
+					this.#stopPaged();
+					this.#workedUntilMs = this.clock.now();
+				}),
+			faultReport: () => this.missing.report(),
+		};
+	}
+
+	#encode(pageIndices: Uint32Array): PageBatch {
+		this.catchUp();
+		const versions = new Uint32Array(pageIndices.length);
+		const hashes = new Uint32Array(pageIndices.length * 4);
+		const kept = new Map<number, Uint8Array>();
+		let zeroPages = 0;
+		for (let i = 0; i < pageIndices.length; i++) {
+			const page = pageIndices[i]!;
+			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount}`);
+			const version = this.#versions[page]!;
+			versions[i] = version;
+			hashInto(hashes, i * 4, page, version);
+			if (version === 0) zeroPages++;
+			const content = this.#contents.get(page);
+			if (content !== undefined && version > 0) kept.set(page, content);
+		}
+		const contents: BatchContents = { pageIndices: pageIndices.slice(), versions, contents: kept };
+		const bytes = encodeBatch(contents, this.#options.contents === true);
+		const { wireBytesPerPage = RAW_PAGE_BYTES } = this.#options;
+		const full = pageIndices.length - zeroPages;
+		return {
+			bytes,
+			checksum: checksum(bytes),
+			pageIndices: contents.pageIndices,
+			hashes: new Uint8Array(hashes.buffer),
+			zeroPages,
+			wireByteLength: Math.round(HEADER_BYTES + full * wireBytesPerPage + zeroPages * ZERO_PAGE_BYTES),
+			release: () => undefined,
+		};
+	}
+
+	#decode(batch: EncodedBatch): BatchContents {
+		if (checksum(batch.bytes) !== batch.checksum) throw new BatchError("bad-checksum");
+		return decodeBatch(batch.bytes, this.pageCount);
+	}
+
+	#apply(batch: EncodedBatch): AppliedPages {
+		this.#require("paused");
+		const decoded = this.#decode(batch);
+		for (let i = 0; i < decoded.pageIndices.length; i++) this.#put(decoded, i);
+		return { pageIndices: decoded.pageIndices, hashes: hashesOf(decoded) };
+	}
+
+	#install(batch: EncodedBatch, taken: () => void): InstalledPages {
+		const decoded = this.#decode(batch);
+		const fresh: number[] = [];
+		for (const [i, page] of decoded.pageIndices.entries()) if (this.missing.has(page)) fresh.push(i);
+		for (const i of fresh) this.#put(decoded, i);
+		taken();
+		for (const i of fresh) this.missing.arrived(decoded.pageIndices[i]!);
+		const pageIndices = Uint32Array.from(fresh, (i) => decoded.pageIndices[i]!);
+		const versions = Uint32Array.from(fresh, (i) => decoded.versions[i]!);
+		const hashes = hashesOf({ pageIndices, versions, contents: decoded.contents });
+		return { pageIndices, hashes, duplicates: decoded.pageIndices.length - fresh.length };
+	}
+
+	#put({ pageIndices, versions, contents }: BatchContents, i: number): void {
+		const page = pageIndices[i]!;
+		this.#versions[page] = versions[i]!;
+		const content = contents.get(page);
+		if (content !== undefined) this.#contents.set(page, content);
+		else if (this.#contents.size > 0) this.#contents.delete(page);
+	}
+
+	#hashes(firstPage: number, pageCount: number): Uint8Array {
+		this.catchUp();
+		const words = new Uint32Array(pageCount * 4);
+		for (let i = 0; i < pageCount; i++) hashInto(words, i * 4, firstPage + i, this.#versions[firstPage + i]!);
+		return new Uint8Array(words.buffer);
+	}
+
+	#resize(pageCount: number): void {
+		if (pageCount > this.#maximumPageCount)
+			throw new GuestError("too-large", `${pageCount} pages, at most ${this.#maximumPageCount}`);
+		const before = this.pageCount;
+		if (pageCount <= before) return;
+		const grown = new Uint32Array(pageCount);
+		grown.set(this.#versions);
+		this.#versions = grown;
+		for (let page = before; page < pageCount; page++) this.dirty.mark(page);
+	}
+
+	#require(status: "running" | "paused" | "any"): void {
+		if (this.#status === "gone") throw new GuestError("gone", "the guest has been discarded");
+		if (status === "running" && this.#status !== "running") throw new GuestError("not-running", "the guest is paused");
+		if (status === "paused" && this.#status !== "paused") throw new GuestError("not-paused", "the guest runs");
+	}
+
+	/** Runs `work` unless the guest is gone; what it throws rejects. */
+	async #do<T>(work: () => T): Promise<T> {
+		this.#require("any");
+		return work();
+	}
+}
+
+function hashesOf({ pageIndices, versions }: BatchContents): Uint8Array {
+	const words = new Uint32Array(pageIndices.length * 4);
+	for (let i = 0; i < pageIndices.length; i++) hashInto(words, i * 4, pageIndices[i]!, versions[i]!);
+	return new Uint8Array(words.buffer);
+}
+
+function checksum(bytes: Uint8Array): bigint {
+	checksums ??= createEngine();
+	return hash64(checksums, bytes);
+}
+
+/** Whether a guest is the lab's own. */
+export function isSyntheticGuest(guest: Guest): guest is SyntheticGuest {
+	return guest instanceof SyntheticGuest;
+}
