@@ -56,10 +56,12 @@ export async function withRewriting<T>(
 	rewrite: (bytes: Uint8Array) => Uint8Array,
 	setUp: () => Promise<T>,
 	facade: (made: Instantiated) => WebAssembly.Exports = (made) => made.instance.exports,
+	importing: (imports: WebAssembly.Imports) => WebAssembly.Imports = (imports) => imports,
 ): Promise<{ program: T; made: Instantiated }> {
 	const original = WebAssembly.instantiate;
 	let made: Instantiated | undefined;
-	const replacement = async (source: BufferSource, imports: WebAssembly.Imports) => {
+	const replacement = async (source: BufferSource, given: WebAssembly.Imports) => {
+		const imports = importing(given);
 		const bytes = ArrayBuffer.isView(source)
 			? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
 			: new Uint8Array(source);
