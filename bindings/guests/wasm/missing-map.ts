@@ -2,11 +2,9 @@
 //
 // Code judges an access by the page it starts on, and an access is at most 16 bytes long. So a page whose successor is
 // missing is an *edge*: an access that starts in its last bytes must wait for the successor.
-import { MAP_BYTES, MISSING_OFFSET } from "./module/page-map.ts";
+import { EDGE, MAP_BYTES, MISSING, MISSING_OFFSET } from "./module/page-map.ts";
 
 const HERE = 0;
-const MISSING = 1;
-const EDGE = 1;
 
 /** See the head of this file. */
 export class MissingMap {

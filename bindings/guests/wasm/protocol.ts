@@ -7,7 +7,7 @@
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
-import type { CompiledCode } from "./code-variants.ts";
+import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 import type { FaultMemory } from "./fault-inbox.ts";
 
@@ -183,4 +183,6 @@ export interface WorkerMemoryUse {
 	readonly guestBytes: number;
 	readonly shadowBytes: number;
 	readonly engineBytes: number;
+	/** Which code runs: the module as it is, or a variant that watches memory. */
+	readonly code: AttachedVariant | "plain";
 }

@@ -209,7 +209,8 @@ export class WorkerGuest {
 
 	#memoryUse(): WorkerMemoryUse {
 		const { shadowBytes, engineBytes } = this.#work;
-		return { guestBytes: this.instance.memory.buffer.byteLength, shadowBytes, engineBytes };
+		const { live, memory } = this.instance;
+		return { guestBytes: memory.buffer.byteLength, shadowBytes, engineBytes, code: live.variant };
 	}
 }
 

@@ -1,9 +1,9 @@
 // The passes that watch a running guest's memory: a write barrier (each store marks its page dirty) and presence checks
 // (each access waits until its page has arrived). Both look the page up in the second memory of `page-map.ts`.
 //
-// An access is judged by the page it *starts* on. One that crosses into the next page is right all the same: with page p
-// travel the first 16 bytes of page p + 1 (the longest access is 16 bytes), and the harvest of dirty pages looks at the
-// first 15 bytes behind each dirty page (`../watched-pages.ts`).
+// An access is judged by the page it *starts* on. One that crosses into the next page is right all the same: a page that is
+// here while the next one is missing is an *edge*, and an access that starts in its last 15 bytes (the longest has 16)
+// waits for both; the harvest of dirty pages looks at the first 15 bytes behind each dirty page (`../watched-pages.ts`).
 //
 //   barrier:   …store…  map[(base + offset) >> 12] = 1            after the store: one that traps marks nothing
 //   presence:  if map[(base + offset) >> 12] { arrive(base + offset) }  …access…
@@ -17,7 +17,7 @@ import { type ModuleEdit, RESERVED_PREFIX } from "./edit.ts";
 import { CONSTANT_BASE, KnownPages } from "./known-pages.ts";
 import { opcodeBytes, opcodeOf, opcodeSet } from "./opcodes.ts";
 import { Operands } from "./operands.ts";
-import { DIRTY_OFFSET, MAP_MEMORY_PAGES, MISSING_OFFSET } from "./page-map.ts";
+import { DIRTY_OFFSET, EDGE, MAP_MEMORY_PAGES, MISSING, MISSING_OFFSET } from "./page-map.ts";
 import { CONTROL, Scopes } from "./scopes.ts";
 import type { ByteWriter } from "./writer.ts";
 
@@ -44,6 +44,9 @@ const I32_CONST = op("i32.const");
 const I32_ADD = op("i32.add");
 const I32_SUB = op("i32.sub");
 const I32_EQZ = op("i32.eqz");
+const I32_EQ = op("i32.eq");
+const I32_AND = op("i32.and");
+const BR = op("br");
 const I32_LT_U = op("i32.lt_u");
 const I32_LE_U = op("i32.le_u");
 const SHIFT_RIGHT = op("i32.shr_u");
@@ -60,6 +63,9 @@ const NO_RESULT = 0x40;
 /** Alignment 1, followed by a memory index. */
 const BYTE_IN_MEMORY = 0x40;
 const PAGE_SHIFT = 12;
+const PAGE_BYTES = 4096;
+/** A vector's. */
+const LONGEST_ACCESS = 16;
 const MEMORY_COPY = op("memory.copy");
 const BULK = opcodeSet("memory.init", "memory.copy", "memory.fill");
 
@@ -105,7 +111,30 @@ function addArrive(edit: ModuleEdit, map: number): [arrive: number, arriveRange:
 	edit.addExport(WATCHED.arrive, "table", table);
 	const type = edit.type(["i32"], []);
 	const call = (code: ByteWriter) => constant(code, 0).byte(CALL_INDIRECT).u32(type).u32(table);
-	const arrive = edit.addFunction(["i32"], [], (code) => call(page(get(code, 0))));
+	// An edge's own bytes are there: only what goes on into the next page waits.
+	const arrive = edit.addFunction(
+		["i32"],
+		[],
+		(code) => {
+			const STATE = 1;
+			code.byte(LOOP).byte(NO_RESULT);
+			mapAccess(page(get(code, 0)), LOAD_BYTE, map, MISSING_OFFSET)
+				.byte(LOCAL_TEE)
+				.u32(STATE);
+			code.byte(I32_EQZ).byte(IF).byte(NO_RESULT).byte(RETURN).byte(END);
+			constant(get(code, STATE), EDGE).byte(I32_EQ);
+			constant(get(code, 0), PAGE_BYTES - 1).byte(I32_AND);
+			constant(code, PAGE_BYTES - LONGEST_ACCESS)
+				.byte(I32_LE_U)
+				.byte(I32_AND);
+			code.byte(IF).byte(NO_RESULT).byte(RETURN).byte(END);
+			call(page(get(code, 0)))
+				.byte(BR)
+				.u32(0)
+				.byte(END);
+		},
+		["i32"],
+	);
 	const [PAGE, LAST] = [2, 3];
 	const arriveRange = edit.addFunction(
 		["i32", "i32"],
@@ -118,7 +147,8 @@ function addArrive(edit: ModuleEdit, map: number): [arrive: number, arriveRange:
 			page(get(code, LAST)).byte(LOCAL_SET).u32(LAST);
 			page(get(code, 0)).byte(LOCAL_SET).u32(PAGE);
 			code.byte(LOOP).byte(NO_RESULT);
-			mapAccess(get(code, PAGE), LOAD_BYTE, map, MISSING_OFFSET).byte(IF).byte(NO_RESULT);
+			constant(mapAccess(get(code, PAGE), LOAD_BYTE, map, MISSING_OFFSET), MISSING).byte(I32_EQ);
+			code.byte(IF).byte(NO_RESULT);
 			call(get(code, PAGE)).byte(END);
 			constant(get(code, PAGE), 1).byte(I32_ADD).byte(LOCAL_TEE).u32(PAGE);
 			get(code, LAST).byte(I32_LE_U).byte(BR_IF).u32(0).byte(END);

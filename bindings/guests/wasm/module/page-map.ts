@@ -9,6 +9,10 @@ import { WasmModuleError } from "./errors.ts";
 
 /** Bytes of one map: one for each page of 4 GiB. */
 export const MAP_BYTES: number = 2 ** 20;
+/** In the missing map: the page has not arrived. */
+export const MISSING = 1;
+/** In the missing map: it has, and the page behind it has not. */
+export const EDGE = 2;
 export const DIRTY_OFFSET = 0;
 export const MISSING_OFFSET: number = MAP_BYTES;
 /** Size of the second memory in WebAssembly's pages of 64 KiB. */
