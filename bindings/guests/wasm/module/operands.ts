@@ -14,7 +14,8 @@ export interface Operand {
 	readonly expires: number;
 }
 
-const UNKNOWN = null;
+/** Base of a value about which nothing is known. */
+const UNKNOWN = -2;
 const LOCAL_GET = opcodeOf("local.get");
 const LOCAL_TEE = opcodeOf("local.tee");
 const I32_CONST = opcodeOf("i32.const");
@@ -25,7 +26,11 @@ const CALL_INDIRECT = opcodeOf("call_indirect");
 export class Operands {
 	readonly #module: Module;
 	readonly #scan: BodyScan;
-	readonly #values: (Operand | null)[] = [];
+	// One entry per value, in arrays that are only ever written over: an object per local.get was a sixth of the time.
+	readonly #bases: number[] = [];
+	readonly #constants: number[] = [];
+	readonly #expires: number[] = [];
+	#depth = 0;
 
 	constructor(module: Module, scan: BodyScan) {
 		this.#module = module;
@@ -33,45 +38,52 @@ export class Operands {
 	}
 
 	begin(): void {
-		this.#values.length = 0;
+		this.#depth = 0;
 	}
 
 	/** @returns the value below `above` others, or null when nothing is known about it at this place */
 	below(above: number, place: number): Operand | null {
-		const value = this.#values.at(-1 - above) ?? UNKNOWN;
-		return value !== null && value.expires >= place ? value : UNKNOWN;
+		const at = this.#depth - 1 - above;
+		if (at < 0 || this.#bases[at] === UNKNOWN || this.#expires[at]! < place) return null;
+		return { base: this.#bases[at]!, constant: this.#constants[at]!, expires: this.#expires[at]! };
 	}
 
 	/** Goes past an instruction; `scan` has already passed it. */
 	pass(cursor: InstructionCursor): void {
 		const { opcode } = cursor;
 		const pops = POPS[opcode]!;
-		if (opcode === LOCAL_GET || opcode === LOCAL_TEE) {
-			if (opcode === LOCAL_TEE) this.#pop(1);
-			this.#values.push({ base: cursor.index, constant: 0, expires: this.#scan.nextSetOf(cursor.index) });
-		} else if (opcode === I32_CONST)
-			this.#values.push({ base: CONSTANT_BASE, constant: cursor.constant >>> 0, expires: NEVER });
+		if (opcode === LOCAL_GET) this.#push(cursor.index, 0, this.#scan.nextSetOf(cursor.index));
+		else if (opcode === LOCAL_TEE) {
+			this.#pop(1);
+			this.#push(cursor.index, 0, this.#scan.nextSetOf(cursor.index));
+		} else if (opcode === I32_CONST) this.#push(CONSTANT_BASE, cursor.constant >>> 0, NEVER);
 		else if (pops >= 0) this.#change(pops, PUSHES[opcode]!);
 		else if (opcode === BR_IF) this.#pop(1);
-		else if (CONTROL[opcode] === 1) this.#values.length = 0;
-		else if (isCall(opcode)) this.#call(cursor);
-		else this.#values.length = 0;
+		else if (isCall(opcode) && CONTROL[opcode] === 0) this.#call(cursor);
+		else this.#depth = 0;
 	}
 
 	#call(cursor: InstructionCursor): void {
 		const { types, functions } = this.#module;
 		const direct = cursor.opcode === CALL;
 		const type = types[(direct ? functions[cursor.index] : cursor.index) ?? -1];
-		if (type === undefined || (!direct && cursor.opcode !== CALL_INDIRECT)) this.#values.length = 0;
+		if (type === undefined || (!direct && cursor.opcode !== CALL_INDIRECT)) this.#depth = 0;
 		else this.#change(type.parameters.length + (direct ? 0 : 1), type.results.length);
 	}
 
+	#push(base: number, constant: number, expires: number): void {
+		this.#bases[this.#depth] = base;
+		this.#constants[this.#depth] = constant;
+		this.#expires[this.#depth] = expires;
+		this.#depth++;
+	}
+
 	#pop(count: number): void {
-		this.#values.length = Math.max(0, this.#values.length - count);
+		this.#depth = Math.max(0, this.#depth - count);
 	}
 
 	#change(pops: number, pushes: number): void {
 		this.#pop(pops);
-		for (let i = 0; i < pushes; i++) this.#values.push(UNKNOWN);
+		for (let i = 0; i < pushes; i++) this.#push(UNKNOWN, 0, NEVER);
 	}
 }

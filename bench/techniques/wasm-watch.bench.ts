@@ -1,0 +1,88 @@
+// What watching a guest's memory costs: its programs in code with a write barrier, with presence checks (everything is
+// there, so that the checks alone are timed), and with both, against the same work in plain code. And what rewriting
+// the modules costs. Needs a second memory: on Node 20 only plain rewriting is timed.
+import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
+import { type RewriteOptions, rewriteModule } from "../../bindings/guests/wasm/module/rewrite.ts";
+import { LIVE_PROGRAMS } from "../../tests/wasm/live-programs.ts";
+import { programBytes } from "../../tests/wasm/programs.ts";
+import type { BenchOptions, Row } from "../row.ts";
+
+export const title = "wasm guests in watched code";
+
+const VARIANTS: Readonly<Record<string, RewriteOptions>> = {
+	"write barrier": { trackWrites: true },
+	"presence checks": { checkPresence: true },
+	both: { trackWrites: true, checkPresence: true },
+};
+/** Presence may cost 2.6 times the plain time: a ratio of 0.385. */
+const PRESENCE_GOAL = 0.385;
+const REWRITE_GOAL_MS_PER_MB = 150;
+
+function median(values: readonly number[]): number {
+	return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+function timed(work: () => unknown): number {
+	const start = performance.now();
+	work();
+	return performance.now() - start;
+}
+
+async function slowDown(name: keyof typeof LIVE_PROGRAMS, variant: string, rounds: number): Promise<Row> {
+	const plain = await LIVE_PROGRAMS[name]({});
+	const watched = await LIVE_PROGRAMS[name](VARIANTS[variant]!);
+	// Both have the same history, so each round must give both the same answer; the first ones warm the engine up.
+	const round = () => {
+		let [expected, actual] = [0, 0];
+		const theirs = timed(() => (expected = plain.work()));
+		const ours = timed(() => (actual = watched.work()));
+		if (expected !== actual) throw new Error(`${name} with ${variant}: ${actual} instead of ${expected}`);
+		return { theirs, ours };
+	};
+	for (let i = 0; i < Math.min(3, rounds); i++) round();
+	const times = Array.from({ length: rounds }, round);
+	return {
+		name: `${name}, ${variant}`,
+		value: median(times.map(({ ours }) => ours)),
+		unit: "ms",
+		peer: "plain code",
+		peerValue: median(times.map(({ theirs }) => theirs)),
+		ratio: median(times.map(({ ours, theirs }) => theirs / ours)),
+		...(variant === "presence checks" ? { goal: PRESENCE_GOAL } : {}),
+	};
+}
+
+function rewriting(name: keyof typeof LIVE_PROGRAMS, variant: string, options: RewriteOptions, rounds: number): Row {
+	const bytes = programBytes(name);
+	let length = 0;
+	const once = () => {
+		length = rewriteModule(bytes, options).bytes.length;
+	};
+	once();
+	const milliseconds = median(Array.from({ length: rounds }, () => timed(once)));
+	const megabytes = bytes.length / 1e6;
+	return {
+		name: `${name}, rewriting for ${variant} (code × ${(length / bytes.length).toFixed(2)})`,
+		value: milliseconds / megabytes,
+		unit: "ms per MB",
+		peer: "goal",
+		peerValue: REWRITE_GOAL_MS_PER_MB,
+		ratio: REWRITE_GOAL_MS_PER_MB / (milliseconds / megabytes),
+		goal: 1,
+	};
+}
+
+export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
+	const names = smoke ? (["lua"] as const) : (["sqlite", "quickjs", "lua"] as const);
+	const rounds = smoke ? 1 : 21;
+	const all: Row[] = [];
+	for (const name of names) {
+		all.push(rewriting(name, "exposed state", {}, rounds));
+		if (!supportsInstrumentation()) continue;
+		for (const [variant, options] of Object.entries(VARIANTS)) {
+			all.push(await slowDown(name, variant, rounds));
+			all.push(rewriting(name, variant, options, rounds));
+		}
+	}
+	return all;
+}
