@@ -15,7 +15,7 @@ import { MoveError, type MovePhase } from "../handover/move-error.ts";
 import { holdPaused, MOVE, type PauseHold, pauseHoldOf } from "../handover/pause-turn.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases, toMoveError, withDeadline } from "../handover/phases.ts";
 import { missingRecords } from "../paging/missing-record.ts";
-import { noteOwing, owingStage } from "../paging/owing.ts";
+import { owingStage } from "../paging/owing.ts";
 import { type CompressionPolicy, compressOnSlowLinks } from "../policies/compression.ts";
 import type { RoundFacts, StopReason } from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
@@ -379,7 +379,6 @@ class MoveSession {
 			await this.#services.clock.sleep(0);
 			this.#conversation.failed.throwIfAborted();
 			this.#goSent = true;
-			if (this.#serving !== undefined) noteOwing(this.#services.guest, "unconfirmed");
 			await this.#conversation.send({ type: "go" });
 		});
 		await this.#phases.run("confirm", this.#deadlines.confirmMs, (signal) =>

@@ -46,7 +46,7 @@ export interface ReceiveOptions {
 	readonly signal?: AbortSignal;
 	/** Longest silence of the source, in ms: 30 s if left out. */
 	readonly idleMs?: number;
-	/** Longest silence of the source while the guest waits for a page, in ms: 10 s if left out. Then the link is lost. */
+	/** Longest silence of the source while pages travel, in ms: 10 s if left out. Then the link counts as lost. */
 	readonly stallMs?: number;
 	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
 	readonly readyMs?: number;

@@ -5,7 +5,7 @@
  *    ▲ │ batch                             └──hashes──▶ naming ──hashes … all pages──▶ corrupt
  *    └─┘                                                 ▲ │ hashes
  *                                                        └─┘
- * Parenthesised arrows are this side's own events. A record that a state does not allow is an error naming both.
+ * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing. A record that a state does not allow is an error naming both.
  */
 import { MoveError } from "../handover/move-error.ts";
 import type { BatchRecord, HashesRecord, Record } from "../wire/records.ts";
@@ -22,6 +22,7 @@ export type ClientState =
 
 /** What the step function wants done. */
 export type ClientAction =
+	| { readonly do: "nothing" }
 	| { readonly do: "install"; readonly record: BatchRecord }
 	| { readonly do: "compare"; readonly record: HashesRecord; readonly last: boolean }
 	| { readonly do: "end" };
@@ -32,6 +33,7 @@ export function stepClient(
 	record: Record,
 	pageCount: number,
 ): { readonly state: ClientState; readonly action: ClientAction } {
+	if (record.type === "alive") return { state, action: { do: "nothing" } };
 	if (state.name === "paging" && record.type === "batch") return { state, action: { do: "install", record } };
 	if (state.name === "completing" && record.type === "accepted")
 		return { state: { name: "complete" }, action: { do: "end" } };

@@ -30,7 +30,7 @@ export interface ClientServices {
 	readonly clock: Clock;
 	/** Hashes of what has arrived so far: the client goes on noting. */
 	readonly hashes: PageHashTable;
-	/** Longest silence while somebody waits, in ms: then the link counts as lost. */
+	/** Longest silence of the source, in ms: then the link counts as lost. */
 	readonly stallMs: number;
 }
 
@@ -100,7 +100,7 @@ export class PageClient {
 				this.#finish = resolve;
 				this.#fail = reject;
 				this.#start(link, greet).catch(reject);
-				this.#watch(stop.signal).catch(reject);
+				this.#watch(link, stop.signal).catch(reject);
 			});
 		} catch (error) {
 			link.abort(error);
@@ -140,7 +140,6 @@ export class PageClient {
 		const pages = this.#toAsk;
 		this.#toAsk = [];
 		if (link === undefined || pages.length === 0) return; // asked for over the next link
-		if (this.#awaited.size === pages.length) this.#lastNewsMs = this.#services.clock.now(); // nobody waited before
 		for (let from = 0; from < pages.length; from += MAX_FAULT_PAGES)
 			this.#send(link, {
 				type: "fault",
@@ -163,7 +162,7 @@ export class PageClient {
 				keep = true;
 				this.#install(link, action.record, frame);
 			} else if (action.do === "compare") this.#compare(link, action.record, action.last);
-			else this.#finish({ outcome: "complete" });
+			else if (action.do === "end") this.#finish({ outcome: "complete" });
 		} finally {
 			if (!keep) frame.release();
 		}
@@ -238,15 +237,15 @@ export class PageClient {
 		this.#finish({ outcome: "corrupt", pageIndices, pageCount });
 	}
 
-	/** A source that says nothing while somebody waits has stopped, whatever its connection says. */
-	async #watch(signal: AbortSignal): Promise<void> {
+	/** A source that says nothing any more has stopped, whatever its connection says. */
+	async #watch(link: Link, signal: AbortSignal): Promise<void> {
 		const { clock, stallMs } = this.#services;
 		while (!signal.aborted) {
-			await clock.sleep(stallMs / 2, signal).catch(() => undefined); // the paging over this link has ended
-			const waits = this.#awaited.size > 0 || this.#state.name === "completing" || this.#state.name === "naming";
+			this.#send(link, { type: "alive" });
+			await clock.sleep(stallMs / 4, signal).catch(() => undefined); // the paging over this link has ended
 			const silentMs = clock.now() - this.#lastNewsMs;
-			if (!signal.aborted && waits && silentMs >= stallMs)
-				throw new MoveError("deadline", `the source has said nothing for ${silentMs} ms while the guest waits`);
+			if (!signal.aborted && silentMs >= stallMs)
+				throw new MoveError("deadline", `the source has said nothing for ${silentMs} ms`);
 		}
 	}
 

@@ -47,7 +47,7 @@ export interface PageServing {
 	readonly push: PushOrder;
 	readonly verification: Verification;
 	readonly compression: CompressionPolicy;
-	/** Longest time without news of what is under way, in ms: then the link counts as lost. */
+	/** Longest silence of the target, in ms: then the link counts as lost. */
 	readonly stallMs: number;
 	/** Called when a batch has gone or been taken. */
 	readonly onChange?: () => void;
@@ -155,6 +155,8 @@ export class PageServer {
 		this.#state = state;
 		this.#lastNewsMs = this.#services.clock.now();
 		switch (action.do) {
+			case "nothing":
+				break;
 			case "answer":
 				this.#answer(action.record);
 				break;
@@ -239,15 +241,16 @@ export class PageServer {
 		run().catch((error: unknown) => this.#fail(error));
 	}
 
-	/** A peer that takes nothing any more has stopped, whatever its connection says. */
+	/** A peer that says nothing any more has stopped, whatever its connection says. */
 	async #watch(signal: AbortSignal): Promise<void> {
+		const { clock, conversation } = this.#services;
 		const { stallMs } = this.#serving;
 		while (!signal.aborted) {
-			await this.#services.clock.sleep(stallMs / 2, signal).catch(ignoreStop);
-			const silentMs = this.#services.clock.now() - this.#lastNewsMs;
-			const waits = this.#underWay.size > 0 || this.#state.name === "naming";
-			if (!signal.aborted && waits && silentMs >= stallMs)
-				throw new MoveError("deadline", `the target has taken nothing for ${silentMs} ms`);
+			conversation.send({ type: "alive" }, "urgent").catch((error: unknown) => this.#fail(error));
+			await clock.sleep(stallMs / 4, signal).catch(ignoreStop);
+			const silentMs = clock.now() - this.#lastNewsMs;
+			if (!signal.aborted && silentMs >= stallMs)
+				throw new MoveError("deadline", `the target has said nothing for ${silentMs} ms`);
 		}
 	}
 

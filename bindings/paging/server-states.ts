@@ -5,7 +5,7 @@
  *    ▲ │ fault, taken        └──(other digest: hashes)──▶ naming ──corrupt──▶ corrupt
  *    └─┘
  *
- * Parenthesised arrows are this side's own events. A record that a state does not allow is an error naming both.
+ * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing. A record that a state does not allow is an error naming both.
  */
 import { MoveError } from "../handover/move-error.ts";
 import type { CompleteRecord, CorruptRecord, FaultRecord, Record, TakenRecord } from "../wire/records.ts";
@@ -20,6 +20,7 @@ export type ServerState =
 
 /** What the step function wants done. */
 export type ServerAction =
+	| { readonly do: "nothing" }
 	| { readonly do: "answer"; readonly record: FaultRecord }
 	| { readonly do: "acknowledge"; readonly record: TakenRecord }
 	| { readonly do: "judge"; readonly record: CompleteRecord }
@@ -30,6 +31,7 @@ export function stepServer(
 	state: ServerState,
 	record: Record,
 ): { readonly state: ServerState; readonly action: ServerAction } {
+	if (record.type === "alive") return { state, action: { do: "nothing" } };
 	if (state.name === "serving") {
 		if (record.type === "fault") return { state, action: { do: "answer", record } };
 		if (record.type === "taken") return { state, action: { do: "acknowledge", record } };

@@ -76,6 +76,7 @@ const READERS: { readonly [Type in JsonRecord["type"]]: Reader<Type> } = {
 		pageIndices: fields.integers("pageIndices", MAX_CORRUPT_PAGES, 0, MAX_U32),
 		pageCount: fields.integer("pageCount", 0, MAX_PAGE_COUNT),
 	}),
+	alive: () => ({ type: "alive" }),
 	recover: (fields) => ({ type: "recover", moveId: readMoveId(fields) }),
 };
 

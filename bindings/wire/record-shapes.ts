@@ -220,6 +220,11 @@ export interface RecoverRecord {
 	readonly moveId: string;
 }
 
+/** Nothing to say, but here: while pages travel either side may have nothing to say for long. On the urgent lane. */
+export interface AliveRecord {
+	readonly type: "alive";
+}
+
 /** Records whose payload is JSON. */
 export type JsonRecord =
 	| HelloRecord
@@ -239,7 +244,8 @@ export type JsonRecord =
 	| CompleteRecord
 	| AcceptedRecord
 	| CorruptRecord
-	| RecoverRecord;
+	| RecoverRecord
+	| AliveRecord;
 
 /** Records about missing pages with a binary payload. */
 export type PagingRecord = MissingRecord | FaultRecord | TakenRecord | HashesRecord;

@@ -7,6 +7,7 @@
  *   32 … 47      transfer
  *   48 … 63      handover
  *   64 … 79      paging: pages that travel after the guest has been handed over
+ *   80 … 95      images: kept in a store (docs/image-format.md), never sent over a link
  *   bit 15       optional: a peer that does not know the record ignores it; an unknown record without it is an error
  */
 
@@ -53,6 +54,31 @@ export const RECORD_TYPES = {
 	hashes: 69,
 	corrupt: 70,
 	recover: 71,
+	alive: 0x8048, // 72, optional
+} as const;
+
+/** Records of images, beside batch, state and resource, which are the same in images and on links. */
+export const IMAGE_TYPES = {
+	/** First frame of every object: format version, role, identity. */
+	image: 80,
+	/** JSON: what a snapshot is. */
+	description: 81,
+	/** A pack's entries. */
+	index: 82,
+	/** The packs that a manifest names. */
+	packs: 83,
+	/** A part of the page table. */
+	table: 84,
+	/** Objects that nobody may refer to any more. */
+	condemned: 85,
+	/** Last frame of every object: the digest over all headers. */
+	trailer: 86,
+	/** Behind a manifest's trailer. */
+	signature: 87,
+	/** First frame of an encrypted object: with which key, and how. */
+	sealed: 88,
+	/** A piece of an encrypted object. */
+	segment: 89,
 } as const;
 
 /** The name of a record above the link. */

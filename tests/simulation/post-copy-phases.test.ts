@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { MOVE_PHASES, type MovePhase } from "../../bindings/handover/move-error.ts";
 import { decideMove } from "../../bindings/migration/resolve.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
+import { demandPaging } from "../../bindings/policies/push-order.ts";
 import { PagingWorld } from "./paging-world.ts";
 
 const test = suite("post-copy cut off at every phase");
@@ -143,6 +144,48 @@ for (const technique of TECHNIQUES) {
 			});
 			assert.equal(world.violations, [], `after ${after}`);
 		}
+	});
+
+	for (const end of ["a", "b"] as const)
+		test(`${technique} that has nothing to say notices that the ${end === "a" ? "source" : "target"} has frozen`, async () => {
+			const world = new PagingWorld({ seed: 13, strands: 0 });
+			await world.run(async () => {
+				// Something is left for later even after a whole round.
+				const at = { phase: "pause" as const, event: () => world.guest.write(0, Uint8Array.of(1)) };
+				const moved = world.move(technique, { push: demandPaging() }, at);
+				const [received] = await Promise.all(world.receptions);
+				assert.ok(received?.outcome === "running" && received.paging !== undefined);
+				await world.clock.sleep(60_000);
+				assert.equal(world.runners, [world.target]);
+				world.freeze(end);
+				const frozen = world.clock.now();
+				const result = await moved;
+				assert.is(result.outcome, "interrupted");
+				assert.is((await received.paging.ended).outcome, "interrupted");
+				assert.ok(world.clock.now() - frozen < 15_000, `${world.clock.now() - frozen} ms`);
+			});
+			assert.equal(
+				world.violations.filter((line) => !line.startsWith("page")),
+				[],
+			);
+		});
+
+	test(`${technique} asks again for what the guest waited for when the link was lost`, async () => {
+		const world = new PagingWorld({ seed: 14, strands: 0 });
+		await world.run(async () => {
+			const at = { phase: "pause" as const, event: () => world.guest.write(0, Uint8Array.of(1)) };
+			const moved = world.move(technique, { push: demandPaging() }, at);
+			await Promise.all(world.receptions);
+			await world.clock.sleep(5);
+			const touch = world.target.touch(0, 1);
+			world.cut();
+			const result = await moved;
+			assert.ok(result.outcome === "interrupted");
+			const recovered = world.recover(result.paging);
+			await touch;
+			for (let page = 0; page < 64; page++) await world.target.touch(page * 4096, 1);
+			assert.is((await recovered).outcome, "moved");
+		});
 	});
 
 	for (const end of ["a", "b"] as const)

@@ -69,6 +69,14 @@ test("every state of the target takes its own records and refuses each other one
 			else protocolError(() => stepClient(state, record, PAGES), new RegExp(`'${state.name}'.*'${record.type}'`));
 });
 
+test("a word that the peer is alive changes nothing in any state", () => {
+	const alive: Record = { type: "alive" };
+	for (const name of ["serving", "judging", "naming", "accepted", "corrupt"] as const)
+		assert.equal(stepServer({ name }, alive), { state: { name }, action: { do: "nothing" } });
+	for (const name of ["paging", "completing", "complete", "corrupt"] as const)
+		assert.equal(stepClient({ name }, alive, PAGES), { state: { name }, action: { do: "nothing" } });
+});
+
 test("the source ends accepted or corrupt, by what it compares", () => {
 	const judging = stepServer({ name: "serving" }, RECORDS[4]!).state;
 	assert.equal(judging, { name: "judging" });

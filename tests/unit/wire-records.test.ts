@@ -69,6 +69,7 @@ const EXAMPLES: { readonly [Name in RecordName]: Extract<Record, { type: Name }>
 	hashes: { type: "hashes", firstPage: 3, hashes: new Uint8Array(32).fill(7) },
 	corrupt: { type: "corrupt", pageIndices: [3, 4], pageCount: 900 },
 	recover: { type: "recover", moveId: "move-1" },
+	alive: { type: "alive" },
 };
 
 function decode(type: number, payload: Uint8Array<ArrayBuffer>): Record | undefined {
