@@ -31,13 +31,14 @@ export class WasmGuestPages implements GuestPages {
 	}
 
 	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions): Promise<PageBatch> {
-		const buffer = this.buffers.take();
+		const buffer = this.buffers.take(batchLimitBytes(pageIndices.length));
+		const { byteLength: bufferBytes } = buffer;
 		let encoded: EncodeResult;
 		try {
 			const order = { pageIndices: compact(pageIndices), compress, buffer };
 			encoded = await this.#worker.run({ name: "encode", ...order }, [buffer]);
 		} catch (error) {
-			this.buffers.lost();
+			this.buffers.lost(bufferBytes);
 			throw error;
 		}
 		const { checksum, zeroPages, byteLength } = encoded;
@@ -61,7 +62,8 @@ export class WasmGuestPages implements GuestPages {
 		const { byteLength } = bytes;
 		if (byteLength > batchLimitBytes(BATCH_LIMIT_PAGES)) throw new BatchError("bad-length");
 		// The bytes belong to the link: they are copied once, into a buffer that may travel.
-		const buffer = this.buffers.take();
+		const buffer = this.buffers.take(byteLength);
+		const { byteLength: bufferBytes } = buffer;
 		new Uint8Array(buffer, 0, byteLength).set(bytes);
 		try {
 			const result = await this.#worker.run({ name: "apply", buffer, byteLength, checksum }, [buffer]);
@@ -71,7 +73,7 @@ export class WasmGuestPages implements GuestPages {
 			const pageIndices = tableIndices(installed);
 			return { pageIndices, hashes: batchHashes(installed, pageIndices.length) };
 		} catch (error) {
-			if (buffer.byteLength === 0 && this.#worker.ended !== undefined) this.buffers.lost();
+			if (buffer.byteLength === 0 && this.#worker.ended !== undefined) this.buffers.lost(bufferBytes);
 			throw error;
 		}
 	}
