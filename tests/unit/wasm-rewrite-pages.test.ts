@@ -1,9 +1,10 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { DIRTY_OFFSET, MAP_MEMORY_PAGES, MISSING_OFFSET } from "../../bindings/guests/wasm/module/page-map.ts";
-import { MarkedPages, MissingPages, PAGE_BYTES, UNIT_BYTES } from "../../bindings/guests/wasm/watched-pages.ts";
+import { MarkedPages } from "../../bindings/guests/wasm/marked-pages.ts";
+import { DIRTY_OFFSET, MAP_MEMORY_PAGES } from "../../bindings/guests/wasm/module/page-map.ts";
 
-const test = suite("watched pages");
+const PAGE_BYTES = 4096;
+const test = suite("marked pages");
 
 const mapMemory = () => new WebAssembly.Memory({ initial: MAP_MEMORY_PAGES });
 const memoryOf = (pageCount: number) => new Uint8Array(pageCount * PAGE_BYTES).map((_, i) => (i * 7) % 251);
@@ -66,56 +67,6 @@ test("marks from before tracking began do not count", () => {
 	const map = mapMemory();
 	new Uint8Array(map.buffer).fill(1, DIRTY_OFFSET, DIRTY_OFFSET + 4);
 	assert.equal(new MarkedPages(map, memoryOf(4)).harvest(memoryOf(4)), []);
-});
-
-function arriving(pageCount: number, missingPages: readonly number[]) {
-	const map = mapMemory();
-	const whole = memoryOf(pageCount);
-	const memory = new Uint8Array(whole.length).fill(0xee);
-	const missing = new MissingPages(map, pageCount, missingPages);
-	const place = (pageIndex: number) => {
-		const unit = new Uint8Array(UNIT_BYTES);
-		unit.set(whole.subarray(pageIndex * PAGE_BYTES, pageIndex * PAGE_BYTES + UNIT_BYTES));
-		return missing.place(memory, pageIndex, unit);
-	};
-	const looks = new Uint8Array(map.buffer, MISSING_OFFSET, pageCount);
-	return { whole, memory, missing, place, looks };
-}
-
-test("pages arrive in any order, each once", () => {
-	const order = [2, 0, 3, 1];
-	const { whole, memory, missing, place, looks } = arriving(4, order);
-	assert.equal([...looks], [1, 1, 1, 1]);
-	for (const [i, pageIndex] of order.entries()) {
-		assert.ok(missing.isMissing(pageIndex));
-		assert.ok(place(pageIndex));
-		assert.not(missing.isMissing(pageIndex));
-		assert.is(missing.remaining, 3 - i);
-	}
-	assert.not(place(2));
-	assert.is(missing.remaining, 0);
-	assert.equal([...looks], [0, 0, 0, 0]);
-	assert.equal(memory, whole);
-});
-
-test("an arriving page leaves alone the prefix that came before it, and pages that are there", () => {
-	const { whole, memory, place } = arriving(4, [0, 1]);
-	memory[2 * PAGE_BYTES] = 77;
-	assert.ok(place(0));
-	assert.equal(memory.subarray(0, PAGE_BYTES + 16), whole.subarray(0, PAGE_BYTES + 16));
-	assert.is(memory[PAGE_BYTES + 16], 0xee);
-	memory[PAGE_BYTES + 3] = 55;
-	assert.ok(place(1));
-	assert.is(memory[PAGE_BYTES + 3], 55, "a crossing store's bytes stay");
-	assert.equal(memory.subarray(PAGE_BYTES + 16, 2 * PAGE_BYTES), whole.subarray(PAGE_BYTES + 16, 2 * PAGE_BYTES));
-	assert.is(memory[2 * PAGE_BYTES], 77);
-});
-
-test("a page outside the memory and a unit of another length are refused", () => {
-	assert.throws(() => arriving(4, [4]), /page 4 is missing from a memory of 4 pages/);
-	assert.throws(() => arriving(4, [0.5]), /page 0.5/);
-	const missing = new MissingPages(mapMemory(), 2, [0]);
-	assert.throws(() => missing.place(memoryOf(2), 0, new Uint8Array(PAGE_BYTES)), /unit must be 4112 bytes/);
 });
 
 test.run();

@@ -3,7 +3,7 @@
 //
 // An access is judged by the page it *starts* on. One that crosses into the next page is right all the same: a page that is
 // here while the next one is missing is an *edge*, and an access that starts in its last 15 bytes (the longest has 16)
-// waits for both; the harvest of dirty pages looks at the first 15 bytes behind each dirty page (`../watched-pages.ts`).
+// waits for both; the harvest of dirty pages looks at the first 15 bytes behind each dirty page (`../marked-pages.ts`).
 //
 //   barrier:   …store…  map[(base + offset) >> 12] = 1            after the store: one that traps marks nothing
 //   presence:  if map[(base + offset) >> 12] { arrive(base + offset) }  …access…
