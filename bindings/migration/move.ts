@@ -345,6 +345,7 @@ class MoveSession {
 			const digest = this.#iteration.hashes.digest(this.#state);
 			const { pageCount } = this.#iteration.hashes;
 			await this.#conversation.send({ type: "digest", digest, pageCount, stateByteLength: this.#state.byteLength });
+			this.#serving?.prepare(this.#conversation);
 		});
 		this.#watch.mark("state-sent");
 	}

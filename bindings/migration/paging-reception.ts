@@ -75,6 +75,11 @@ export class ReceivedPages {
 		return this.#services.client.missing;
 	}
 
+	/** Pages that came again after they had been installed; they changed nothing. */
+	get duplicatePages(): number {
+		return this.#services.client.duplicates;
+	}
+
 	/** What the guest has felt so far. */
 	get faultReport(): FaultReport {
 		return this.#services.guest.faulting.faultReport();

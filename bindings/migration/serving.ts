@@ -93,23 +93,27 @@ export class ServingSession implements OwedPages {
 		return { outcome: "unconfirmed", moveId: this.moveId, error, metrics: this.#metrics(), paging: this };
 	}
 
-	/** The target runs: serves it over the move's own link. */
-	async serve(conversation: Conversation): Promise<PostCopyResult> {
-		const { guest, clock, ledger, iteration, deadlines } = this.#context;
-		this.#confirmed = true;
-		this.#active = true;
-		noteOwing(guest, "running");
-		await ledger.step(this.moveId, "released", "moved").catch(() => false); // `released` already says: never resume
-		await iteration.detach().catch(() => undefined); // the tracker of a guest that does not run any more
-		const { push, recent, verification, compression } = this.#context;
-		const server = new PageServer(
+	/** Puts the pages in order: takes a few ms for a large guest, so it is done while the target has work of its own. */
+	prepare(conversation: Conversation): void {
+		const { guest, clock, iteration, deadlines, push, recent, verification, compression } = this.#context;
+		this.#server = new PageServer(
 			{ guest, clock, conversation, hashes: iteration.hashes },
 			{
 				...{ owed: this.#owed, recent, push, verification, compression, stallMs: deadlines.stallMs },
 				onChange: () => this.#context.report("paging"),
 			},
 		);
-		this.#server = server;
+	}
+
+	/** The target runs: serves it over the link that was prepared for. */
+	async serve(conversation: Conversation): Promise<PostCopyResult> {
+		const { guest, clock, ledger, iteration } = this.#context;
+		const server = this.#server!;
+		this.#confirmed = true;
+		this.#active = true;
+		noteOwing(guest, "running");
+		await ledger.step(this.moveId, "released", "moved").catch(() => false); // `released` already says: never resume
+		await iteration.detach().catch(() => undefined); // the tracker of a guest that does not run any more
 		this.#context.report("paging");
 		try {
 			const end = await withDeadline(clock, { peer: conversation.failed }, (signal) => server.run(signal));
@@ -135,6 +139,7 @@ export class ServingSession implements OwedPages {
 			});
 			if (missing === "declined") return await this.#takeBack(conversation);
 			this.#goOn(missing);
+			this.prepare(conversation);
 		} catch (error) {
 			return await this.#interrupted(toMoveError(error, "paging", undefined), conversation);
 		} finally {

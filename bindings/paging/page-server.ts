@@ -89,7 +89,7 @@ export class PageServer {
 	readonly #window = new PushWindow();
 	readonly #underWay = new Map<number, BatchUnderWay & { readonly pages: number }>();
 	readonly #timeline = new Timeline();
-	readonly #startedMs: number;
+	#startedMs: number;
 	#state: ServerState = { name: "serving" };
 	#wake: () => void = () => undefined;
 	#fail: (error: unknown) => void = () => undefined;
@@ -130,6 +130,8 @@ export class PageServer {
 	 * @throws whatever failed; the target keeps what it has, and another server can go on over another link.
 	 */
 	async run(signal: AbortSignal): Promise<ServingEnd> {
+		this.#startedMs = this.#services.clock.now();
+		this.#lastNewsMs = this.#startedMs;
 		const stop = new AbortController();
 		const onAbort = (): void => stop.abort(signal.reason);
 		signal.addEventListener("abort", onAbort);

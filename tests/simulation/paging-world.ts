@@ -120,7 +120,7 @@ export class PagingWorld {
 		this.listen();
 		const services = {
 			guest: this.guest,
-			link: this.#open("a"),
+			link: this.open("a"),
 			clock: this.clock,
 			random: this.random,
 			ledger: this.sourceLedger,
@@ -143,7 +143,7 @@ export class PagingWorld {
 	/** Serves the connection's far end at the target. */
 	listen(): void {
 		const services = {
-			link: this.#open("b"),
+			link: this.open("b"),
 			clock: this.clock,
 			ledger: this.targetLedger,
 			factories: [this.#factory()],
@@ -156,14 +156,14 @@ export class PagingWorld {
 	recover(paging: OwedPages, faults: readonly StreamFault[] = []): Promise<PostCopyResult> {
 		this.reconnect(faults);
 		this.listen();
-		return paging.recover(this.#open("a"));
+		return paging.recover(this.open("a"));
 	}
 
 	/** Asks what became of a move that left no pages for later. */
 	resolve(): Promise<Resolution> {
 		this.reconnect();
 		this.listen();
-		return resolveMove({ guest: this.guest, clock: this.clock, ledger: this.sourceLedger }, this.#open("a"), "m1");
+		return resolveMove({ guest: this.guest, clock: this.clock, ledger: this.sourceLedger }, this.open("a"), "m1");
 	}
 
 	reconnect(faults: readonly StreamFault[] = []): void {
@@ -206,7 +206,8 @@ export class PagingWorld {
 			if (times > 1) this.violations.push(`page ${page} was installed ${times} times`);
 	}
 
-	#open(end: "a" | "b"): StreamLink {
+	/** A link over one end of the connection. */
+	open(end: "a" | "b"): StreamLink {
 		const link = new StreamLink(this.connection[end], LINK_OPTIONS);
 		link.opened.catch(() => undefined); // the move sees it as the link's end
 		return link;

@@ -139,7 +139,13 @@ for (const technique of TECHNIQUES) {
 				await world.clock.sleep(50);
 				const last = await finish(world, result);
 				checkMoved(world, last);
-				assert.is(last.metrics.paging?.recoveries, 1);
+				const { paging } = last.metrics;
+				assert.ok(paging !== undefined);
+				assert.is(paging.recoveries, 1);
+				// Only what was under way when the link dropped goes again: 8 pages of push, and one for each strand's fault.
+				assert.ok(paging.resentPages <= 12, `${paging.resentPages} pages again`);
+				assert.is(paging.networkFaults + paging.pushedPages, paging.owedPages + paging.resentPages);
+				assert.is(received.paging.duplicatePages, 0);
 				assert.is((await received.paging.ended).outcome, "complete");
 			});
 			assert.equal(world.violations, [], `after ${after}`);
@@ -253,7 +259,11 @@ for (const technique of TECHNIQUES) {
 						() => "failed",
 					),
 				);
+				// A link that comes at the same moment comes too late.
+				world.reconnect();
+				const taken = received.paging.takeOver(world.open("b"));
 				const end = await received.paging.abandon(lost);
+				assert.is((await taken).outcome, "interrupted");
 				assert.ok(end.outcome === "lost" && end.missingPages === missingPages);
 				const fates = await Promise.all(waiting);
 				assert.is(fates.filter((fate) => fate === "failed").length, lost === "discard" ? missingPages : 0);
