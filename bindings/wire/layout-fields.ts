@@ -41,7 +41,8 @@ function readResource(fields: Fields): ResourceFact {
 	};
 }
 
-function readFacts(layout: Fields): GuestLayout["facts"] {
+/** The field `facts` of an object: texts by name. @throws {WireError} naming the field. */
+export function readFacts(layout: Fields): GuestLayout["facts"] {
 	const facts = layout.object("facts");
 	const names = facts.names();
 	if (names.length > MAX_FACTS) layout.fail("out-of-range", "facts", `has more than ${MAX_FACTS} entries`);

@@ -1,0 +1,163 @@
+/**
+ * The references of a snapshot store, and what they say. Everything else is immutable.
+ *
+ *   snapshots/heads/ID     writing ──(commit: one compare-and-set)──▶ kept ──(delete)──▶ gone
+ *                             └────(abort; given up by a prune)──▶ gone        kept ──(repacked)──▶ kept
+ *   snapshots/condemned    generation n ──▶ generation n + 1 …
+ *
+ *   writing   `seen`: the generation of condemned objects that the writer knows; `beat` grows while it lives
+ *   kept      which manifest
+ *
+ * A reservation and the snapshot that it becomes are one reference: whoever gives a writer up moves it, and the commit of a
+ * writer that comes back finds another value and fails. Values are JSON texts of a few hundred bytes.
+ */
+import { type Store, StoreError } from "../ports/store.ts";
+import { Fields } from "../wire/fields.ts";
+import { identityOf, objectName } from "./image.ts";
+import type { ObjectReference } from "./image-builder.ts";
+import { SnapshotError, snapshotError } from "./image-error.ts";
+import { ID_DIGITS } from "./manifest.ts";
+
+const HEADS = "snapshots/heads/";
+const CONDEMNED = "snapshots/condemned";
+const ID = /^[0-9a-f]{32}$/;
+/** Of what the references say. Another one means a store that this version must not touch. */
+const FORMAT = 1;
+
+/** What a head says. */
+export type Head =
+	| { readonly phase: "writing"; readonly seen: number; readonly beat: number }
+	| { readonly phase: "kept"; readonly sequence: number; readonly manifest: ObjectReference };
+
+/** A head as it was read: `raw` is what a compare-and-set expects. */
+export interface ReadHead {
+	readonly id: string;
+	readonly head: Head;
+	readonly raw: Uint8Array<ArrayBuffer>;
+}
+
+/** What is said of condemned objects: which list, and its generation. Generation 0: nothing has ever been condemned. */
+export interface Condemned {
+	readonly generation: number;
+	readonly list?: ObjectReference;
+	readonly raw?: Uint8Array<ArrayBuffer>;
+}
+
+/** See the head of this file. */
+export class Heads {
+	readonly #store: Store;
+
+	constructor(store: Store) {
+		this.#store = store;
+	}
+
+	/** Ids of all heads, whatever they say. */
+	async ids(): Promise<readonly string[]> {
+		const names = await this.#do("the heads cannot be listed", () => this.#store.listReferences(HEADS));
+		return names.map((name) => name.slice(HEADS.length)).filter((id) => ID.test(id));
+	}
+
+	/** @throws {SnapshotError} `corrupt`, `unsupported-version`, `failed`. */
+	async read(id: string): Promise<ReadHead | undefined> {
+		if (!ID.test(id)) return undefined;
+		const name = HEADS + id;
+		const raw = await this.#do("cannot be read", () => this.#store.readReference(name), name);
+		return raw === undefined ? undefined : { id, raw, head: decodeHead(name, raw) };
+	}
+
+	/** Moves a head. @returns how it can be moved on, or `undefined` if somebody else was first. */
+	async move(id: string, from: Uint8Array | undefined, to: Head): Promise<Uint8Array<ArrayBuffer> | undefined> {
+		const name = HEADS + id;
+		const raw = encodeHead(to);
+		return (await this.#set(name, from, raw)) ? raw : undefined;
+	}
+
+	/** Removes a head. @returns whether it still said what the caller has seen. */
+	remove(id: string, from: Uint8Array): Promise<boolean> {
+		return this.#set(HEADS + id, from, undefined);
+	}
+
+	async condemned(): Promise<Condemned> {
+		const raw = await this.#do("cannot be read", () => this.#store.readReference(CONDEMNED), CONDEMNED);
+		return raw === undefined ? { generation: 0 } : { ...decodeCondemned(raw), raw };
+	}
+
+	/** @returns whether nobody else was first. */
+	moveCondemned(from: Condemned, to: Omit<Condemned, "raw">): Promise<boolean> {
+		const { generation, list } = to;
+		const json = { format: FORMAT, generation, ...(list === undefined ? {} : { list: referenceJson(list) }) };
+		return this.#set(CONDEMNED, from.raw, new TextEncoder().encode(JSON.stringify(json)));
+	}
+
+	#set(name: string, from: Uint8Array | undefined, to: Uint8Array | undefined): Promise<boolean> {
+		return this.#do("cannot be moved", () => this.#store.compareAndSetReference(name, from, to), name);
+	}
+
+	async #do<Value>(what: string, work: () => Promise<Value>, object?: string): Promise<Value> {
+		const place = object === undefined ? {} : { object };
+		try {
+			return await work();
+		} catch (error) {
+			if (error instanceof StoreError && error.code === "invalid")
+				throw new SnapshotError("corrupt", error.message, place, error);
+			throw snapshotError(error, what, place);
+		}
+	}
+}
+
+const referenceJson = ({ identity, byteLength, digest }: ObjectReference) => ({
+	object: objectName(identity),
+	byteLength,
+	digest,
+});
+
+function encodeHead(head: Head): Uint8Array<ArrayBuffer> {
+	const json = head.phase === "kept" ? { ...head, manifest: referenceJson(head.manifest) } : head;
+	return new TextEncoder().encode(JSON.stringify({ format: FORMAT, ...json }));
+}
+
+function decodeHead(object: string, raw: Uint8Array): Head {
+	return readJson(object, raw, (fields) => {
+		if (fields.oneOf("phase", ["writing", "kept"]) === "writing")
+			return {
+				phase: "writing",
+				seen: fields.integer("seen", 0, Number.MAX_SAFE_INTEGER),
+				beat: fields.integer("beat", 0, Number.MAX_SAFE_INTEGER),
+			};
+		return {
+			phase: "kept",
+			sequence: fields.integer("sequence", 1, Number.MAX_SAFE_INTEGER),
+			manifest: readReference(fields.object("manifest"), "manifest"),
+		};
+	});
+}
+
+const decodeCondemned = (raw: Uint8Array): Condemned =>
+	readJson(CONDEMNED, raw, (fields) => ({
+		generation: fields.integer("generation", 0, Number.MAX_SAFE_INTEGER),
+		...(fields.has("list") ? { list: readReference(fields.object("list"), "list") } : {}),
+	}));
+
+function readReference(fields: Fields, role: "manifest" | "list"): ObjectReference {
+	const identity = identityOf(fields.text("object", 200));
+	if (identity?.role !== role) fields.fail("out-of-range", "object", `must be the name of a ${role}`);
+	return {
+		identity,
+		byteLength: fields.integer("byteLength", 0, Number.MAX_SAFE_INTEGER),
+		digest: fields.hex("digest", ID_DIGITS),
+	};
+}
+
+function readJson<Value>(object: string, raw: Uint8Array, read: (fields: Fields) => Value): Value {
+	try {
+		const fields = new Fields("reference", JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw)));
+		const format = fields.integer("format", 0, Number.MAX_SAFE_INTEGER);
+		if (format !== FORMAT)
+			throw new SnapshotError("unsupported-version", `says format ${format}, this side reads ${FORMAT}`, { object });
+		return read(fields);
+	} catch (error) {
+		if (error instanceof SyntaxError || error instanceof TypeError)
+			throw new SnapshotError("corrupt", "is not a JSON text in UTF-8", { object }, error);
+		throw snapshotError(error, "cannot be read", { object });
+	}
+}

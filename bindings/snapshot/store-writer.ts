@@ -1,0 +1,407 @@
+/**
+ * Writes one snapshot: a sink for pages, then a commit.
+ *
+ *   begin ─▶ accept* / grow* ─▶ commit ─▶ kept          reservation · packs · manifest · one compare-and-set
+ *               └───────── abort, or any failure ─▶ nothing is visible
+ *
+ * Pages that are never accepted are those of the parent, or zero without one. A page that is accepted again counts as it was
+ * last: what was written before stays in its pack until a prune.
+ *
+ * A content that is in the store already is not written again. Its hash says where it may be, its bytes decide.
+ */
+import { createEngine, type Engine } from "../engine/engine.ts";
+import { HASH_BYTES, hash128 } from "../engine/hash.ts";
+import { Lz4 } from "../engine/lz4.ts";
+import type { Clock } from "../ports/clock.ts";
+import { type EncodedBatch, type GuestLayout, PAGE_BYTES, type PageBatch } from "../ports/guest.ts";
+import type { PageSink } from "../rounds/page-sink.ts";
+import { type PageHashTable, toHex } from "../wire/digest.ts";
+import { MAX_CHUNK_BYTES, MAX_RESOURCE_BYTES } from "../wire/limits.ts";
+import { RECORD_TYPES } from "../wire/record-types.ts";
+import { encodeRecord } from "../wire/records.ts";
+import { type Identity, objectName } from "./image.ts";
+import { ObjectBuilder, type ObjectReference } from "./image-builder.ts";
+import { SnapshotError } from "./image-error.ts";
+import { MAX_CHAIN_LENGTH } from "./image-limits.ts";
+import { type Location, PageTable } from "./image-table.ts";
+import { type Description, type Manifest, type StoredResource, writeManifest } from "./manifest.ts";
+import { assembleBatch, type BatchEntry, KINDS, readBatch } from "./pack-batch.ts";
+import { PackDirectory } from "./pack-directory.ts";
+import { isSame, type PackIndex } from "./pack-index.ts";
+import type { PackReference } from "./pack-registry.ts";
+import { PackWriter } from "./pack-writer.ts";
+import type { Catalog, Resolved } from "./store-catalog.ts";
+import type { Contents } from "./store-contents.ts";
+import { infoOf, type SnapshotInfo } from "./store-info.ts";
+import type { Reservation } from "./store-reservation.ts";
+
+/** What a snapshot begins with. */
+export interface BeginOptions {
+	/** The guest as it is now; its size may grow. */
+	readonly layout: GuestLayout;
+	/** The snapshot whose pages count where none are accepted. */
+	readonly parent?: string;
+	/** Which clone of a guest it is: whatever the caller says. */
+	readonly generation?: string;
+	readonly label?: string;
+}
+
+/** What a snapshot is finished with. */
+export interface CommitParts {
+	/** Everything of the guest but its pages. */
+	readonly state: Uint8Array;
+	/** What pages and state must come to (wire/digest.ts), 32 hex digits; left out: whatever was accepted. */
+	readonly digest?: string;
+	/** Kept with the snapshot. */
+	readonly facts?: Readonly<Record<string, string>>;
+	/** The guest's layout at the end; that of the beginning, with the size it has reached, if left out. */
+	readonly layout?: GuestLayout;
+}
+
+/** What has become of the pages that were accepted. */
+export interface WriterFigures {
+	readonly acceptedPages: number;
+	readonly zeroPages: number;
+	/** Contents that the store had already. */
+	readonly sharedPages: number;
+	/** Contents that were written. */
+	readonly storedPages: number;
+	readonly storedBytes: number;
+	/** What the writer itself holds: tables and buffers, in bytes. */
+	readonly memoryBytes: number;
+}
+
+/** What a writer is made of. */
+export interface WriterParts {
+	readonly catalog: Catalog;
+	readonly contents: Contents;
+	readonly clock: Clock;
+	readonly reservation: Reservation;
+	readonly sequence: number;
+	readonly usable: ReadonlySet<string>;
+	readonly parent: Resolved | undefined;
+	readonly options: BeginOptions;
+	readonly known: readonly StoredResource[];
+	readonly sign: (builder: ObjectBuilder) => Promise<void>;
+	readonly fingerprint: (bytes: Uint8Array<ArrayBuffer>) => Promise<string>;
+}
+
+/** See the head of this file. */
+export class SnapshotWriter implements PageSink {
+	/** The id that the snapshot will have. */
+	readonly id: string;
+	readonly #parts: WriterParts;
+	readonly #engine: Engine = createEngine();
+	readonly #table: PageTable;
+	readonly #packs: PackWriter;
+	/** Contents that this writer has stored. */
+	readonly #own: PackDirectory = new PackDirectory(Number.MAX_SAFE_INTEGER);
+	readonly #indexes = new Map<number, PackIndex>();
+	readonly #zeroHash: Uint8Array<ArrayBuffer>;
+	readonly #resources = new Map<string, StoredResource>();
+	#lz4: Lz4 | undefined;
+	#status: "open" | "committing" | "ended" = "open";
+	/** Batches take effect in the order in which they came. */
+	#queue: Promise<unknown> = Promise.resolve();
+	#failure: { readonly error: unknown } | undefined;
+	#counts = { acceptedPages: 0, zeroPages: 0, sharedPages: 0, storedPages: 0 };
+	#resourceNumber = 0;
+
+	/** Made by {@link SnapshotStore.begin}. */
+	constructor(parts: WriterParts) {
+		const { catalog, reservation, parent, options, fingerprint } = parts;
+		this.#parts = parts;
+		this.id = reservation.id;
+		this.#table = parent === undefined ? new PageTable(this.#engine, 0) : parent.table.copy(this.#engine);
+		this.#table.grow(options.layout.pageCount);
+		this.#zeroHash = hash128(this.#engine, new Uint8Array(PAGE_BYTES));
+		const { objects, registry, packs: reader } = catalog;
+		this.#packs = new PackWriter({ engine: this.#engine, objects, registry, reader, fingerprint }, this.id);
+	}
+
+	/** Pages that the snapshot has so far. */
+	get pageCount(): number {
+		return this.#table.pageCount;
+	}
+
+	/** Hashes of the pages as they are in the snapshot so far. To be read only. */
+	get hashes(): PageHashTable {
+		return this.#table.hashes;
+	}
+
+	get figures(): WriterFigures {
+		const memoryBytes = this.#table.byteLength + this.#own.byteLength + this.#packs.memoryBytes;
+		return { ...this.#counts, storedBytes: this.#packs.byteLength, memoryBytes };
+	}
+
+	/**
+	 * Takes a batch of a guest's encoder. Resolves when its buffer may be reused.
+	 * @throws {SnapshotError} `full`, `failed`: the snapshot is lost, `abort` it; `expired`; `corrupt` for a batch that makes
+	 *   no sense. TypeError after commit or abort.
+	 */
+	accept(batch: Pick<PageBatch, "bytes" | "checksum">, signal?: AbortSignal): Promise<void> {
+		return this.#inTurn(() => this.#accept(batch, signal));
+	}
+
+	/** The guest has grown: said before any page that is new, which counts as zero until it is accepted. */
+	grow(pageCount: number, signal?: AbortSignal): Promise<void> {
+		return this.#inTurn(async () => {
+			signal?.throwIfAborted();
+			this.#parts.catalog.checkPageCount(pageCount);
+			this.#table.grow(pageCount);
+		});
+	}
+
+	/** Hashes of the code that the layout names and the store does not have yet: give it to {@link addResource}. */
+	get missingResources(): readonly string[] {
+		const { known, options } = this.#parts;
+		const wanted = new Set(options.layout.resources.map(({ hash }) => hash));
+		for (const { hash } of known) wanted.delete(hash);
+		for (const hash of this.#resources.keys()) wanted.delete(hash);
+		return [...wanted];
+	}
+
+	/** Stores code that the guest needs. @throws RangeError for bytes that do not have the hash; {@link SnapshotError}. */
+	addResource(hash: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+		return this.#inTurn(async () => {
+			if (!this.missingResources.includes(hash)) return;
+			if (bytes.byteLength > MAX_RESOURCE_BYTES)
+				throw new RangeError(`bytes: at most ${MAX_RESOURCE_BYTES}, got ${bytes.byteLength}`);
+			if (toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))) !== hash)
+				throw new RangeError("bytes: do not have the SHA-256 that hash says");
+			const identity = { role: "resource", creator: this.id, number: this.#resourceNumber++ } as const;
+			const built = writeResource(new ObjectBuilder(this.#engine, identity), hash, bytes);
+			await this.#parts.catalog.objects.put(identity, built.bytes);
+			this.#resources.set(hash, { hash, identity, byteLength: built.byteLength, digest: built.digest });
+		});
+	}
+
+	/**
+	 * Makes the snapshot visible, durably; until the very last step there is nothing to see.
+	 * @throws {SnapshotError} `digest` if pages and state do not come to `digest`; `full`, `failed`, `expired`, `too-large`.
+	 *   There is no snapshot then; `abort` removes what was written.
+	 */
+	async commit(parts: CommitParts): Promise<SnapshotInfo> {
+		if (this.#status !== "open") throw new TypeError(`commit: this writer is ${this.#status}`);
+		const commit = this.#inTurn(() => this.#commit(parts));
+		this.#status = "committing";
+		const info = await commit;
+		this.#status = "ended";
+		return info;
+	}
+
+	/** Gives the snapshot up and removes what was written for it. After a commit that has succeeded it does nothing. */
+	async abort(): Promise<void> {
+		if (this.#status === "committing") await this.#queue;
+		if (this.#status === "ended") return;
+		this.#status = "ended";
+		await this.#queue;
+		await this.#packs.settle();
+		const { catalog, reservation } = this.#parts;
+		// Only what nobody can refer to is removed, and that is sure only while the reservation stands. The rest is a prune's.
+		if (!(await reservation.isHeld())) return;
+		const packs = Array.from({ length: this.#packs.begun }, (_, number) => number);
+		const identities: Identity[] = [
+			...packs.map((number) => ({ role: "pack", creator: this.id, number }) as const),
+			...[...this.#resources.values()].map(({ identity }) => identity),
+			{ role: "manifest", creator: this.id, number: 0 },
+		];
+		for (const identity of identities) await catalog.plain.delete(identity);
+		await reservation.release();
+	}
+
+	async #accept({ bytes, checksum }: EncodedBatch, signal: AbortSignal | undefined): Promise<void> {
+		signal?.throwIfAborted();
+		await this.#parts.reservation.renewIfDue();
+		const entries = readBatch(bytes, this.pageCount);
+		const known = await this.#findKnown(entries);
+		const fresh = entries.filter((entry, i) => entry.kind !== KINDS.zero && known[i] === undefined);
+		const locations: (Location | undefined)[] = known;
+		if (fresh.length > 0) {
+			const isWhole = fresh.length === entries.length;
+			const batch = isWhole ? { bytes, checksum } : assembleBatch(this.#engine, fresh);
+			const stored = isWhole ? entries : readBatch(batch.bytes, this.pageCount);
+			const { slot, entry: first, index } = await this.#packs.append(batch.bytes, batch.checksum, stored);
+			this.#indexes.set(slot, index);
+			this.#own.add(slot, index, first, fresh.length);
+			let next = first;
+			for (const [i, entry] of entries.entries())
+				if (entry.kind !== KINDS.zero && known[i] === undefined) locations[i] = { slot, entry: next++ };
+		}
+		this.#note(entries, locations, fresh.length);
+	}
+
+	#note(entries: readonly BatchEntry[], locations: readonly (Location | undefined)[], fresh: number): void {
+		const pageIndices = Uint32Array.from(entries, ({ pageIndex }) => pageIndex);
+		const hashes = new Uint8Array(entries.length * HASH_BYTES);
+		let zeroPages = 0;
+		for (const [i, { hash, kind }] of entries.entries()) {
+			hashes.set(kind === KINDS.zero ? this.#zeroHash : hash, i * HASH_BYTES);
+			if (kind === KINDS.zero) zeroPages++;
+		}
+		this.#table.place(pageIndices, hashes, (i) => locations[i]);
+		this.#counts.acceptedPages += entries.length;
+		this.#counts.zeroPages += zeroPages;
+		this.#counts.storedPages += fresh;
+		this.#counts.sharedPages += entries.length - zeroPages - fresh;
+	}
+
+	/** Where contents of these pages lie already; `undefined` for those that have to be written, and for zero pages. */
+	async #findKnown(entries: readonly BatchEntry[]): Promise<(Location | undefined)[]> {
+		const known: (Location | undefined)[] = new Array(entries.length).fill(undefined);
+		for (const [i, entry] of entries.entries()) {
+			if (entry.kind === KINDS.zero) continue;
+			for (const location of this.#own.candidates(entry.hash))
+				if (known[i] === undefined && (await this.#holds(location, entry))) known[i] = location;
+			for (const location of this.#parts.contents.directory.candidates(entry.hash))
+				if (known[i] === undefined && this.#isUsable(location) && (await this.#holds(location, entry)))
+					known[i] = location;
+		}
+		return known;
+	}
+
+	#isUsable({ slot }: Location): boolean {
+		const { catalog, usable } = this.#parts;
+		return usable.has(objectName(catalog.registry.get(slot).identity));
+	}
+
+	/** Whether the content there is this one, byte by byte. */
+	async #holds({ slot, entry }: Location, wanted: BatchEntry): Promise<boolean> {
+		const { packs } = this.#parts.catalog;
+		try {
+			const index = await packs.index(slot);
+			if (!isSame(index.hash(entry), wanted.hash)) return false;
+			const { bytes } = await packs.frame(slot, entry);
+			const from = index.payloadOffset(entry);
+			const payload = bytes.subarray(from, from + index.byteLength(entry));
+			if (index.kind(entry) === wanted.kind) return isSame(payload, wanted.payload);
+			return isSame(this.#expand(index.kind(entry), payload), this.#expand(wanted.kind, wanted.payload));
+		} catch (error) {
+			// A pack that cannot be read is no reason to refuse a page: the page is written again.
+			if (error instanceof SnapshotError) return false;
+			throw error;
+		}
+	}
+
+	#expand(kind: number, payload: Uint8Array): Uint8Array {
+		if (kind === KINDS.raw) return payload;
+		this.#lz4 ??= new Lz4(this.#engine);
+		return this.#lz4.decode(payload, PAGE_BYTES);
+	}
+
+	async #commit({ state, digest, facts = {}, layout }: CommitParts): Promise<SnapshotInfo> {
+		const { catalog, contents, reservation, options, known, sequence } = this.#parts;
+		if (this.missingResources.length > 0)
+			throw new RangeError(`the layout names code that was not given: ${this.missingResources.join(", ")}`);
+		const found = this.#table.hashes.digest(state);
+		if (digest !== undefined && digest !== found)
+			throw new SnapshotError("digest", `pages and state that were accepted have the digest ${found}, not ${digest}`);
+		await this.#packs.finish();
+		const wanted = new Set(options.layout.resources.map(({ hash }) => hash));
+		const resources = [...known, ...this.#resources.values()].filter(({ hash }) => wanted.has(hash));
+		const { parent, generation, label } = options;
+		const common = {
+			id: this.id,
+			sequence,
+			...(parent === undefined ? {} : { parent }),
+			...(generation === undefined ? {} : { generation }),
+			...(label === undefined ? {} : { label }),
+			layout: { ...(layout ?? options.layout), pageCount: this.pageCount },
+			facts,
+			digest: found,
+			stateByteLength: state.byteLength,
+			storedPages: this.#table.countStored(),
+			addedBytes: this.#packs.byteLength,
+			resources,
+		};
+		const manifest = await storeManifest(catalog, {
+			identity: { role: "manifest", creator: this.id, number: 0 },
+			common,
+			state: new Uint8Array(state),
+			table: this.#table,
+			parent: this.#parts.parent,
+			sign: this.#parts.sign,
+		});
+		await reservation.keep(sequence, manifest.manifest.reference);
+		catalog.remember(manifest);
+		for (const [slot, index] of this.#indexes) contents.add(slot, index);
+		return infoOf(manifest.manifest.description);
+	}
+
+	#inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+		if (this.#status !== "open") return Promise.reject(new TypeError(`this writer is ${this.#status}`));
+		const turn = this.#queue.then(async () => {
+			if (this.#failure !== undefined) throw this.#failure.error;
+			try {
+				return await work();
+			} catch (error) {
+				// What was lost once is lost: a later success would hide a gap.
+				this.#failure ??= { error };
+				throw error;
+			}
+		});
+		this.#queue = turn.then(
+			() => undefined,
+			() => undefined, // the caller of this turn sees the failure
+		);
+		return turn;
+	}
+}
+
+/** What {@link storeManifest} makes a manifest of. */
+export interface ManifestRequest {
+	readonly identity: Identity;
+	readonly common: Omit<Description, "chain" | "base">;
+	readonly state: Uint8Array<ArrayBuffer>;
+	readonly table: PageTable;
+	/** What the table may be a delta against. */
+	readonly parent: Resolved | undefined;
+	readonly sign: (builder: ObjectBuilder) => Promise<void>;
+}
+
+/** Writes a manifest, its table whole or as a delta, whichever is smaller, and stores it. Nothing refers to it yet. */
+export async function storeManifest(catalog: Catalog, request: ManifestRequest): Promise<Resolved> {
+	const { identity, common, state, table, parent, sign } = request;
+	const whole = encodeTable(catalog, table);
+	const delta = mayBuildOn(parent, table) ? encodeTable(catalog, table, parent.table) : undefined;
+	const isDelta = delta !== undefined && parent !== undefined && delta.byteLength < whole.byteLength;
+	const { packs, tables } = isDelta ? delta : whole;
+	const base = isDelta ? parent.manifest.reference : undefined;
+	const chain = isDelta ? parent.manifest.description.chain + 1 : 0;
+	const description: Description = { ...common, chain, ...(base === undefined ? {} : { base }) };
+	const builder = new ObjectBuilder(catalog.engine, identity);
+	writeManifest(builder, { description, packs, state, tables });
+	builder.finish();
+	await sign(builder);
+	const built = builder.built();
+	await catalog.objects.put(identity, built.bytes);
+	const reference: ObjectReference = { identity, byteLength: built.byteLength, digest: built.digest };
+	const manifest: Manifest = { reference, description, packs, state, tables: [] };
+	return { manifest, table, chain: isDelta ? [manifest, ...parent.chain] : [manifest] };
+}
+
+function mayBuildOn(parent: Resolved | undefined, table: PageTable): parent is Resolved {
+	if (parent === undefined || parent.table.pageCount > table.pageCount) return false;
+	return parent.manifest.description.chain < MAX_CHAIN_LENGTH - 1;
+}
+
+function encodeTable(catalog: Catalog, table: PageTable, base?: PageTable) {
+	const packs: PackReference[] = [];
+	const numbers = new Map<number, number>();
+	const tables = table.encode((slot) => {
+		const known = numbers.get(slot);
+		if (known !== undefined) return known;
+		numbers.set(slot, packs.length);
+		return packs.push(catalog.registry.get(slot)) - 1;
+	}, base);
+	return { packs, tables, byteLength: tables.reduce((sum, { byteLength }) => sum + byteLength, 0) };
+}
+
+function writeResource(builder: ObjectBuilder, hash: string, bytes: Uint8Array<ArrayBuffer>) {
+	for (let offset = 0; offset === 0 || offset < bytes.byteLength; offset += MAX_CHUNK_BYTES) {
+		const piece = bytes.subarray(offset, offset + MAX_CHUNK_BYTES);
+		const record = encodeRecord({ type: "resource", hash, offset, total: bytes.byteLength, bytes: piece });
+		builder.append(RECORD_TYPES.resource, record.payload);
+	}
+	return builder.finish();
+}
