@@ -1,7 +1,7 @@
 /** What the command shows while it works: steps, and a bar while a guest moves. All of it goes to standard error. */
 import { Presets, SingleBar } from "cli-progress";
 import type { MoveProgress } from "../migration/metrics.ts";
-import { milliseconds, whole } from "./figures.ts";
+import { milliseconds, rate, whole } from "./figures.ts";
 
 /** Where progress is shown. */
 export interface Display {
@@ -29,11 +29,19 @@ function line(who: string, what: string): string {
 	return `  ${who.padEnd(LABEL_WIDTH)} ${what}\n`;
 }
 
-function describe({ phase, round, pendingPages, bandwidthBytesPerMs, expectedDowntimeMs }: MoveProgress): string {
+function describe({
+	phase,
+	round,
+	pendingPages,
+	etaMs,
+	bandwidthBytesPerMs,
+	expectedDowntimeMs,
+}: MoveProgress): string {
 	if (phase !== "live") return phase;
-	const left = `round ${round}, ${whole(pendingPages)} pages left`;
-	if (bandwidthBytesPerMs <= 0 || expectedDowntimeMs === undefined) return left;
-	return `${left}, ${whole(bandwidthBytesPerMs / 1000)} MB/s, pausing now would cost ${milliseconds(expectedDowntimeMs)}`;
+	const left = `round ${round}, ${whole(pendingPages)} pages`;
+	if (bandwidthBytesPerMs <= 0 || expectedDowntimeMs === undefined || etaMs === undefined) return `${left} left`;
+	const time = `${(etaMs / 1000).toFixed(1)} s left`;
+	return `${left}, ${time}, ${rate(bandwidthBytesPerMs)}, pausing now would cost ${milliseconds(expectedDowntimeMs)}`;
 }
 
 /** For terminals. */

@@ -121,6 +121,6 @@ function checkList({ checks, verified, outcome }: DemoResult): string {
 			? verified
 				? "moved and verified"
 				: "moved, but NOT verified"
-			: `not moved: the guest was ${outcome} at the source`;
+			: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
 	return [...lines, "", sentence].join("\n");
 }
