@@ -1,26 +1,44 @@
-// Lua (wasmoon) as a guest, through the C interface that the package shows: its own engine object would register functions
-// of JavaScript in Lua, which hold state outside the module.
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { LuaFactory } from "wasmoon";
-import { interceptInstantiation } from "../../bindings/guests/wasm/emscripten.ts";
+// Lua (wasmoon) as a guest: the module of the package without its glue, through Lua's C interface.
+import { emscriptenEnv } from "../../bindings/guests/wasm/emscripten-env.ts";
+import type { HostAccess } from "../../bindings/guests/wasm/host-access.ts";
 import { defineProgram } from "../../bindings/guests/wasm/program.ts";
+import { wasiImports } from "../../bindings/guests/wasm/wasi.ts";
 import { answerNumbered, CStrings, type Interpreter, packPointers, unpackPointers } from "./numbered.ts";
+import { letteredImports, moduleBytesOf, type PackageModule } from "./package-module.ts";
 
-const require = createRequire(import.meta.url);
+const PACKAGE: PackageModule = {
+	name: "wasmoon",
+	version: "1.16.0",
+	module: "dist/glue.wasm",
+	glue: "dist/index.js",
+};
+
+/** Imports of this module are not minified. What is left out here answers as if there were no files. */
+const ENV = [
+	...["abort", "strftime", "system", "exit", "emscripten_date_now", "_emscripten_get_now_is_monotonic", "_mktime_js"],
+	...["__syscall_openat", "__syscall_fcntl64", "__syscall_ioctl", "__syscall_dup3", "__syscall_unlinkat"],
+	...["__syscall_rmdir", "__syscall_renameat", "__syscall_readlinkat", "_localtime_js", "_gmtime_js", "_tzset_js"],
+	...["emscripten_resize_heap", "_emscripten_throw_longjmp"],
+];
 
 /** The part of Lua's C interface that is used here; pointers are numbers. */
 interface LuaModule {
-	readonly module: { _malloc(byteLength: number): number; _free(pointer: number): void };
+	malloc(byteLength: number): number;
+	free(pointer: number): void;
 	luaL_newstate(): number;
 	luaL_openlibs(state: number): void;
-	luaL_loadstring(state: number, source: string): number;
-	lua_getglobal(state: number, name: string): number;
+	luaL_loadstring(state: number, source: number): number;
+	lua_getglobal(state: number, name: number): number;
 	lua_pushnumber(state: number, value: number): void;
-	lua_pushstring(state: number, text: number): unknown;
-	lua_pcallk(state: number, args: number, results: number, handler: number, context: number, next: null): number;
-	lua_tolstring(state: number, index: number, length: null): string;
+	lua_pushstring(state: number, text: number): number;
+	lua_pcallk(state: number, args: number, results: number, handler: number, context: number, next: number): number;
+	lua_tolstring(state: number, index: number, byteLength: number): number;
 	lua_settop(state: number, index: number): void;
+	__wasm_call_ctors(): void;
+	stackSave(): number;
+	stackRestore(pointer: number): void;
+	setThrew(threw: number, value: number): void;
+	readonly __indirect_function_table: WebAssembly.Table;
 }
 
 /** Runs inside the guest. What requests keep belongs into `data`; the order of `pairs` differs between runs. */
@@ -51,71 +69,96 @@ function dump() return text(data) .. text(answered) end
 class LuaState implements Interpreter {
 	readonly #lua: LuaModule;
 	readonly #strings: CStrings;
-	readonly memory: () => WebAssembly.Memory;
+	readonly host: HostAccess;
 	/** lua_State*. */
 	state = 0;
 
-	constructor(lua: LuaModule, memory: () => WebAssembly.Memory) {
+	constructor(lua: LuaModule, host: HostAccess) {
 		this.#lua = lua;
-		this.memory = memory;
-		this.#strings = new CStrings(memory, (byteLength) => lua.module._malloc(byteLength));
+		this.host = host;
+		this.#strings = new CStrings(host, (byteLength) => lua.malloc(byteLength));
 	}
 
 	open(): void {
 		this.state = this.#lua.luaL_newstate();
 		this.#lua.luaL_openlibs(this.state);
-		this.#check(this.#lua.luaL_loadstring(this.state, GUEST_SIDE));
-		this.#check(this.#lua.lua_pcallk(this.state, 0, 0, 0, 0, null));
+		this.#check(this.#withText(GUEST_SIDE, (source) => this.#lua.luaL_loadstring(this.state, source)));
+		this.#check(this.#lua.lua_pcallk(this.state, 0, 0, 0, 0, 0));
 	}
 
 	answer(number: number, source: string): string {
-		// By the heap: the glue would put the text on the module's stack, which is 64 KiB.
-		const { pointer } = this.#strings.write(source);
-		this.#lua.lua_getglobal(this.state, "answer");
+		this.#global("answer");
 		this.#lua.lua_pushnumber(this.state, number);
-		this.#lua.lua_pushstring(this.state, pointer);
-		this.#lua.module._free(pointer);
+		this.#withText(source, (text) => this.#lua.lua_pushstring(this.state, text));
 		return this.#call(2);
 	}
 
 	dump(): string {
-		this.#lua.lua_getglobal(this.state, "dump");
+		this.#global("dump");
 		return this.#call(0);
 	}
 
 	allocate(byteLength: number): number {
-		return this.#lua.module._malloc(byteLength);
+		return this.#lua.malloc(byteLength);
+	}
+
+	#global(name: string): void {
+		this.#withText(name, (text) => this.#lua.lua_getglobal(this.state, text));
+	}
+
+	/** By the heap: the module's stack has 64 KiB. */
+	#withText(text: string, use: (pointer: number) => number): number {
+		const { pointer } = this.#strings.write(text);
+		const result = use(pointer);
+		this.#lua.free(pointer);
+		return result;
 	}
 
 	#call(args: number): string {
-		this.#check(this.#lua.lua_pcallk(this.state, args, 1, 0, 0, null));
-		const result = this.#lua.lua_tolstring(this.state, -1, null);
+		this.#check(this.#lua.lua_pcallk(this.state, args, 1, 0, 0, 0));
+		return this.#pop();
+	}
+
+	#pop(): string {
+		const result = this.#strings.read(this.#lua.lua_tolstring(this.state, -1, 0));
 		this.#lua.lua_settop(this.state, 0);
 		return result;
 	}
 
 	#check(status: number): void {
-		if (status === 0) return;
-		const message = this.#lua.lua_tolstring(this.state, -1, null);
-		this.#lua.lua_settop(this.state, 0);
-		throw new Error(message);
+		if (status !== 0) throw new Error(this.#pop());
 	}
 }
 
-/** The glue reads this file before it instantiates what it is given instead. */
-const MODULE_FILE = require.resolve("wasmoon/dist/glue.wasm");
-
 export default defineProgram({
 	name: "lua",
-	version: "1",
+	version: "2",
 	policy: { clock: "host", random: "seeded" },
-	keepsMemoryViews: true,
-	moduleBytes: () => readFile(MODULE_FILE),
-	async start(context) {
-		const lua = await interceptInstantiation(context, () => new LuaFactory(MODULE_FILE).getLuaModule());
-		const guest = new LuaState(lua as unknown as LuaModule, context.memory);
+	keepsMemoryViews: false,
+	hostAccess: "declared",
+	moduleBytes: () => moduleBytesOf(PACKAGE),
+	async start({ host, instantiate }) {
+		let lua: LuaModule | undefined;
+		const calls = () => ({
+			table: lua!.__indirect_function_table,
+			stackSave: () => lua!.stackSave(),
+			stackRestore: (pointer: number) => lua!.stackRestore(pointer),
+			setThrew: (threw: number, value: number) => lua!.setThrew(threw, value),
+		});
+		const functions = emscriptenEnv({ host, exports: calls, now: Date.now });
+		const env = letteredImports(Object.fromEntries(ENV.map((name) => [name, name])), functions);
+		const wasi = wasiImports({ host }) as unknown as WebAssembly.ModuleImports;
+		const { exports } = await instantiate({
+			env: { ...env, invoke_vii: functions.invoke as WebAssembly.ImportValue },
+			wasi_snapshot_preview1: wasi,
+		});
+		lua = exports as unknown as LuaModule;
+		const guest = new LuaState(lua, host);
 		return {
-			initialize: () => guest.open(),
+			initialize() {
+				lua?.__wasm_call_ctors();
+				guest.open();
+			},
 			call: answerNumbered(guest),
 			capture: () => packPointers(guest.state),
 			restore(bytes) {

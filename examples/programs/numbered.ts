@@ -1,6 +1,8 @@
 // What the example programs have in common: numbered requests that are executed exactly once, however often they are sent.
 // The table of answered numbers is the interpreter's own, in the guest's memory, so it moves along.
 
+import type { HostAccess } from "../../bindings/guests/wasm/host-access.ts";
+
 /** What a client sends. */
 export type ProgramRequest =
 	/** Source text to run, once per number; the answer is kept, and given again if the number comes again. */
@@ -18,7 +20,7 @@ export interface Interpreter {
 	dump(): string;
 	/** malloc. @returns 0 without memory */
 	allocate(byteLength: number): number;
-	memory(): WebAssembly.Memory;
+	readonly host: HostAccess;
 }
 
 /** @returns a program's `call` */
@@ -37,55 +39,96 @@ async function sha256(text: string): Promise<string> {
 	return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+const BALLAST_STEP_BYTES = 65_536;
+
 /** xorshift32: as good as random to a compressor, and the same on every run. */
 function fillBallast(interpreter: Interpreter, mebibytes: number): number {
 	const byteLength = mebibytes * 2 ** 20;
 	const pointer = interpreter.allocate(byteLength);
 	if (pointer === 0) throw new RangeError(`the guest has no room for ${mebibytes} MiB`);
-	const words = new Uint32Array(interpreter.memory().buffer, (pointer + 3) & ~3, byteLength / 4 - 1);
+	const words = new Uint32Array(BALLAST_STEP_BYTES / 4);
 	let x = 0x9e3779b9 ^ pointer;
-	for (let i = 0; i < words.length; i++) {
-		x ^= x << 13;
-		x ^= x >>> 17;
-		x ^= x << 5;
-		words[i] = x;
+	for (let at = 0; at < byteLength; at += BALLAST_STEP_BYTES) {
+		for (let i = 0; i < words.length; i++) {
+			x ^= x << 13;
+			x ^= x >>> 17;
+			x ^= x << 5;
+			words[i] = x;
+		}
+		interpreter.host.write(pointer + at, new Uint8Array(words.buffer));
 	}
 	return pointer;
 }
 
-/** UTF-8 in a C heap. Views are taken anew each time: growth detaches them. */
+/** UTF-8 in a C heap. */
 export class CStrings {
-	readonly #memory: () => WebAssembly.Memory;
+	readonly #host: HostAccess;
 	readonly #allocate: (byteLength: number) => number;
-	readonly #encoder = new TextEncoder();
-	readonly #decoder = new TextDecoder();
 
-	constructor(memory: () => WebAssembly.Memory, allocate: (byteLength: number) => number) {
-		this.#memory = memory;
+	constructor(host: HostAccess, allocate: (byteLength: number) => number) {
+		this.#host = host;
 		this.#allocate = allocate;
 	}
 
 	/** @returns where a zero-terminated copy lies, and its length without the zero; the caller frees it */
 	write(text: string): { readonly pointer: number; readonly byteLength: number } {
-		const bytes = this.#encoder.encode(text);
-		const pointer = this.#allocate(bytes.byteLength + 1);
+		const bytes = this.#host.encodeText(text);
+		const pointer = this.#allocate(bytes.byteLength);
 		if (pointer === 0) throw new RangeError("the guest's heap is full");
-		const heap = new Uint8Array(this.#memory().buffer);
-		heap.set(bytes, pointer);
-		heap[pointer + bytes.byteLength] = 0;
-		return { pointer, byteLength: bytes.byteLength };
+		this.#host.write(pointer, bytes);
+		return { pointer, byteLength: bytes.byteLength - 1 };
 	}
 
 	/** The text at `pointer`, to its zero. */
 	read(pointer: number): string {
-		if (pointer === 0) return "";
-		const heap = new Uint8Array(this.#memory().buffer);
-		return this.#decoder.decode(heap.slice(pointer, heap.indexOf(0, pointer)));
+		return pointer === 0 ? "" : this.#host.readText(pointer);
 	}
 
 	/** The u32 at `pointer`. */
 	word(pointer: number): number {
-		return new DataView(this.#memory().buffer).getUint32(pointer, true);
+		return this.#host.readWord(pointer);
+	}
+}
+
+/** Answers in the guest's memory, for modules that have nothing to keep them in: a table of pointers, by number. */
+export class AnswerTable {
+	readonly #strings: CStrings;
+	readonly #host: HostAccess;
+	/** Where it lies: what JavaScript holds of it. */
+	pointer = 0;
+
+	constructor(host: HostAccess, strings: CStrings) {
+		this.#host = host;
+		this.#strings = strings;
+	}
+
+	/** The first act of a new guest. @param byteLength of an allocation for {@link AnswerTable.ENTRIES} numbers */
+	open(allocate: (byteLength: number) => number): void {
+		this.pointer = allocate(AnswerTable.ENTRIES * 4);
+		this.#host.fill(this.pointer, AnswerTable.ENTRIES * 4, 0);
+	}
+
+	static readonly ENTRIES = 16_384;
+
+	/** The answer of a number, made by `make` if it has none. */
+	answer(number: number, make: () => string): string {
+		if (!(number >= 0 && number < AnswerTable.ENTRIES)) throw new RangeError(`number ${number} is beyond the table`);
+		const entry = this.pointer + number * 4;
+		const known = this.#host.readWord(entry);
+		if (known !== 0) return this.#strings.read(known);
+		const answer = make();
+		this.#host.writeWord(entry, this.#strings.write(answer).pointer);
+		return answer;
+	}
+
+	/** All answers, as text. */
+	dump(): string {
+		const answers: string[] = [];
+		for (let number = 0; number < AnswerTable.ENTRIES; number++) {
+			const known = this.#host.readWord(this.pointer + number * 4);
+			if (known !== 0) answers.push(`${number}: ${this.#strings.read(known)}`);
+		}
+		return answers.join("\n");
 	}
 }
 

@@ -1,11 +1,31 @@
-// QuickJS as a guest, through the low-level functions of its package: pointers are numbers that travel in eight bytes,
-// where the package's own objects would have to be made anew around them.
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { RELEASE_SYNC } from "quickjs-emscripten";
-import { emscriptenOptions } from "../../bindings/guests/wasm/emscripten.ts";
+// QuickJS as a guest: the module of the package without its glue. Pointers are numbers that travel in eight bytes, where the
+// package's own objects would have to be made anew around them.
+import { emscriptenEnv } from "../../bindings/guests/wasm/emscripten-env.ts";
+import type { HostAccess } from "../../bindings/guests/wasm/host-access.ts";
 import { defineProgram } from "../../bindings/guests/wasm/program.ts";
+import { wasiImports } from "../../bindings/guests/wasm/wasi.ts";
 import { answerNumbered, CStrings, type Interpreter, packPointers, unpackPointers } from "./numbered.ts";
+import { letteredImports, moduleBytesOf, namedExports, type PackageModule } from "./package-module.ts";
+
+const PACKAGE: PackageModule = {
+	name: "@jitl/quickjs-wasmfile-release-sync",
+	version: "0.32.0",
+	module: "dist/emscripten-module.wasm",
+	glue: "dist/emscripten-module.mjs",
+	through: "quickjs-emscripten",
+};
+
+/** What the module calls its imports; those by which it would call functions of the host are left out. */
+const IMPORTS: Readonly<Record<string, string>> = {
+	...Object.fromEntries(Array.from("sihgt", (letter) => [letter, "none"])),
+	...{ b: "__assert_fail", q: "_abort_js", l: "_emscripten_runtime_keepalive_clear", j: "_setitimer_js" },
+	...{ m: "_localtime_js", n: "_tzset_js", p: "emscripten_date_now", k: "emscripten_resize_heap" },
+	...{ e: "environ_get", f: "environ_sizes_get", d: "fd_close", o: "fd_seek", c: "fd_write", r: "proc_exit" },
+};
+
+/** JavaScript makes this module's memory: 16 MiB at first, as in the package. */
+const FIRST_PAGES = 256;
+const MOST_PAGES = 32_768;
 
 /** The part of the package's interface that is used here; pointers are numbers. */
 interface QuickJs {
@@ -15,7 +35,7 @@ interface QuickJs {
 		context: number,
 		code: number,
 		byteLength: number,
-		file: string,
+		file: number,
 		detectModule: number,
 		flags: number,
 	): number;
@@ -23,11 +43,8 @@ interface QuickJs {
 	QTS_GetString(context: number, value: number): number;
 	QTS_FreeCString(context: number, text: number): void;
 	QTS_FreeValuePointer(context: number, value: number): void;
-}
-
-interface Heap {
-	_malloc(byteLength: number): number;
-	_free(pointer: number): void;
+	malloc(byteLength: number): number;
+	free(pointer: number): void;
 }
 
 /** Runs inside the guest. */
@@ -49,18 +66,16 @@ Object.defineProperty(globalThis, "dump", { value() {
 
 class JsContext implements Interpreter {
 	readonly #quickJs: QuickJs;
-	readonly #heap: Heap;
 	readonly #strings: CStrings;
-	readonly memory: () => WebAssembly.Memory;
+	readonly host: HostAccess;
 	/** JSRuntime* and JSContext*. */
 	runtime = 0;
 	context = 0;
 
-	constructor(quickJs: QuickJs, heap: Heap, memory: () => WebAssembly.Memory) {
+	constructor(quickJs: QuickJs, host: HostAccess) {
 		this.#quickJs = quickJs;
-		this.#heap = heap;
-		this.memory = memory;
-		this.#strings = new CStrings(memory, (byteLength) => heap._malloc(byteLength));
+		this.host = host;
+		this.#strings = new CStrings(host, (byteLength) => quickJs.malloc(byteLength));
 	}
 
 	open(): void {
@@ -78,13 +93,15 @@ class JsContext implements Interpreter {
 	}
 
 	allocate(byteLength: number): number {
-		return this.#heap._malloc(byteLength);
+		return this.#quickJs.malloc(byteLength);
 	}
 
 	#evaluate(code: string): string {
 		const { pointer, byteLength } = this.#strings.write(code);
-		const value = this.#quickJs.QTS_Eval(this.context, pointer, byteLength, "request.js", 0, 0);
-		this.#heap._free(pointer);
+		const file = this.#strings.write("request.js").pointer;
+		const value = this.#quickJs.QTS_Eval(this.context, pointer, byteLength, file, 0, 0);
+		this.#quickJs.free(file);
+		this.#quickJs.free(pointer);
 		const exception = this.#quickJs.QTS_ResolveException(this.context, value);
 		const text = this.#quickJs.QTS_GetString(this.context, exception === 0 ? value : exception);
 		const result = this.#strings.read(text);
@@ -96,25 +113,26 @@ class JsContext implements Interpreter {
 	}
 }
 
-function moduleFile(): string {
-	const require = createRequire(import.meta.url);
-	return createRequire(require.resolve("quickjs-emscripten")).resolve("@jitl/quickjs-wasmfile-release-sync/wasm");
-}
-
 export default defineProgram({
 	name: "quickjs",
-	version: "1",
+	version: "2",
 	policy: { clock: "host", random: "seeded" },
-	keepsMemoryViews: true,
-	moduleBytes: () => readFile(moduleFile()),
-	async start(context) {
-		const options = emscriptenOptions(context);
-		const loadGlue = (await RELEASE_SYNC.importModuleLoader()) as (options: object) => Promise<Heap>;
-		const heap = await Promise.race([loadGlue(options), options.failed]);
-		const QuickJsFunctions = (await RELEASE_SYNC.importFFI()) as unknown as new (module: Heap) => QuickJs;
-		const guest = new JsContext(new QuickJsFunctions(heap), heap, context.memory);
+	keepsMemoryViews: false,
+	hostAccess: "declared",
+	moduleBytes: () => moduleBytesOf(PACKAGE),
+	async start({ host, instantiate, minimumMemoryPages }) {
+		const initial = Math.max(FIRST_PAGES, minimumMemoryPages);
+		const memory = new WebAssembly.Memory({ initial, maximum: MOST_PAGES });
+		const env = emscriptenEnv({ host, now: Date.now });
+		const { exports } = await instantiate({
+			a: { ...letteredImports(IMPORTS, wasiImports({ host }), env), a: memory },
+		});
+		const guest = new JsContext(namedExports(PACKAGE, exports) as unknown as QuickJs, host);
 		return {
-			initialize: () => guest.open(),
+			initialize() {
+				(exports.u as () => void)(); // __wasm_call_ctors
+				guest.open();
+			},
 			call: answerNumbered(guest),
 			capture: () => packPointers(guest.runtime, guest.context),
 			restore(bytes) {

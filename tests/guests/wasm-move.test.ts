@@ -4,6 +4,7 @@ import type { CallError } from "../../bindings/guests/wasm/errors.ts";
 import { WasmGuestFactory } from "../../bindings/guests/wasm/factory.ts";
 import type { WasmGuest } from "../../bindings/guests/wasm/guest.ts";
 import { guestPorts, programUrl } from "../wasm/guest-ports.ts";
+import { HISTORIES } from "../wasm/histories.ts";
 import { moveByHand } from "../wasm/move-by-hand.ts";
 import { ask, discardGuests, keep, rejection, startGuest } from "../wasm/open-guests.ts";
 import { scratchModule } from "../wasm/scratch-module.ts";
@@ -14,25 +15,6 @@ test.after.each(discardGuests);
 const factoryFor = async (program: string): Promise<WasmGuestFactory> =>
 	WasmGuestFactory.open({ ...(await guestPorts()), programUrls: [programUrl(program)] });
 
-/** Request number i of a history that reads what it wrote before. */
-const HISTORIES: Readonly<Record<string, (i: number) => string>> = {
-	sqlite: (i) =>
-		i === 0
-			? "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)"
-			: `INSERT INTO t VALUES (${i}, hex(zeroblob(${(i * 37) % 500})) || '${i * 7919}');
-				UPDATE t SET v = v || 'x' WHERE k = ${i >> 1}; SELECT count(*), sum(length(v)), max(v) FROM t`,
-	quickjs: (i) =>
-		i === 0
-			? "globalThis.rows = []; 0"
-			: `rows.push({ i: ${i}, s: 'row'.repeat(${i % 50}) }); rows[${i >> 1} % rows.length].s += 'x';
-				[rows.length, rows.reduce((sum, row) => sum + row.s.length, 0)]`,
-	lua: (i) =>
-		i === 0
-			? "data.rows = {}"
-			: `data.rows[#data.rows + 1] = { i = ${i}, s = ('row'):rep(${i % 50}) }
-				local row = data.rows[${i >> 1} % #data.rows + 1] row.s = row.s .. 'x'
-				local sum = 0 for _, r in ipairs(data.rows) do sum = sum + #r.s end return sum`,
-};
 /** Requests at the source before the move, and at the target after it. */
 const BEFORE = 100;
 const AFTER = 50;

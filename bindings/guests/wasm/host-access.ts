@@ -55,8 +55,7 @@ export class HostAccess {
 
 	/** Says that JavaScript has written here by itself, after a {@link touch}. @throws RangeError beyond the memory */
 	wrote(pointer: number, byteLength: number): void {
-		this.#range(pointer, byteLength);
-		this.#watch().wrote(pointer, byteLength);
+		this.#written(this.#range(pointer, byteLength));
 	}
 
 	/** A copy of a range. @throws RangeError beyond the memory */
@@ -66,8 +65,9 @@ export class HostAccess {
 
 	/** Writes bytes. @throws RangeError beyond the memory; nothing is written then */
 	write(pointer: number, bytes: Uint8Array): void {
-		this.#range(pointer, bytes.byteLength).set(bytes);
-		this.#watch().wrote(pointer, bytes.byteLength);
+		const range = this.#range(pointer, bytes.byteLength);
+		range.set(bytes);
+		this.#written(range);
 	}
 
 	/** The u32 at a pointer, little-endian. */
@@ -78,9 +78,29 @@ export class HostAccess {
 
 	/** Writes a u32, little-endian. */
 	writeWord(pointer: number, value: number): void {
-		const { buffer, byteOffset } = this.#range(pointer, 4);
-		new DataView(buffer, byteOffset, 4).setUint32(0, value, true);
-		this.#watch().wrote(pointer, 4);
+		const range = this.#range(pointer, 4);
+		new DataView(range.buffer, range.byteOffset, 4).setUint32(0, value >>> 0, true);
+		this.#written(range);
+	}
+
+	/** Writes a u64, little-endian. */
+	writeLong(pointer: number, value: bigint): void {
+		const bytes = new Uint8Array(8);
+		new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+		this.write(pointer, bytes);
+	}
+
+	/** Makes the memory at least so large, by zero pages. @returns whether it is */
+	grow(byteLength: number): boolean {
+		const memory = this.#memory();
+		const missing = Math.ceil((byteLength - memory.buffer.byteLength) / 65536);
+		if (missing <= 0) return true;
+		try {
+			memory.grow(missing);
+			return true;
+		} catch {
+			return false; // RangeError: the module's maximum, or the runtime's
+		}
 	}
 
 	/** UTF-8 text of a known length, or up to its zero byte. @throws RangeError when it does not end within the memory */
@@ -95,11 +115,12 @@ export class HostAccess {
 
 	/** Fills a range with a byte. */
 	fill(pointer: number, byteLength: number, value: number): void {
-		this.#range(pointer, byteLength).fill(value);
-		this.#watch().wrote(pointer, byteLength);
+		const range = this.#range(pointer, byteLength).fill(value);
+		this.#written(range);
 	}
 
-	#textLength(pointer: number): number {
+	#textLength(given: number): number {
+		const pointer = given < 0 ? given >>> 0 : given;
 		for (let length = 0; ; ) {
 			const step = TEXT_STEP_BYTES - ((pointer + length) % TEXT_STEP_BYTES);
 			const at = this.#range(pointer + length, step).indexOf(0);
@@ -108,15 +129,22 @@ export class HostAccess {
 		}
 	}
 
-	#range(pointer: number, byteLength: number): Uint8Array<ArrayBuffer> {
+	/** A view that lasts until the memory grows, its pages here. Modules give pointers beyond 2 GiB as negative numbers. */
+	#range(given: number, byteLength: number): Uint8Array<ArrayBuffer> {
 		const { buffer } = this.#memory();
-		const fits = Number.isInteger(pointer) && Number.isInteger(byteLength) && pointer >= 0 && byteLength >= 0;
+		const pointer = given < 0 ? given >>> 0 : given;
+		const fits = Number.isInteger(pointer) && Number.isInteger(byteLength) && byteLength >= 0;
 		if (!fits || pointer + byteLength > buffer.byteLength)
 			throw new RangeError(
 				`pointer: ${byteLength} bytes from ${pointer} do not lie in a memory of ${buffer.byteLength} bytes`,
 			);
 		this.#watch().touch(pointer, byteLength);
 		return new Uint8Array(buffer, pointer, byteLength);
+	}
+
+	/** A range that has been written to. */
+	#written({ byteOffset, byteLength }: Uint8Array): void {
+		this.#watch().wrote(byteOffset, byteLength);
 	}
 }
 
