@@ -1,10 +1,15 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { MarkedPages } from "../../bindings/guests/wasm/marked-pages.ts";
-import { DIRTY_OFFSET, MAP_MEMORY_PAGES } from "../../bindings/guests/wasm/module/page-map.ts";
+import { MissingMap } from "../../bindings/guests/wasm/missing-map.ts";
+import { WATCHED } from "../../bindings/guests/wasm/module/instrument.ts";
+import { DIRTY_OFFSET, MAP_MEMORY_PAGES, supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
+import { rewriteModule } from "../../bindings/guests/wasm/module/rewrite.ts";
+import * as asm from "../wasm/assembler.ts";
+import { callback } from "../wasm/callback.ts";
 
 const PAGE_BYTES = 4096;
-const test = suite("marked pages");
+const test = suite("marked and missing pages");
 
 const mapMemory = () => new WebAssembly.Memory({ initial: MAP_MEMORY_PAGES });
 const memoryOf = (pageCount: number) => new Uint8Array(pageCount * PAGE_BYTES).map((_, i) => (i * 7) % 251);
@@ -68,5 +73,82 @@ test("marks from before tracking began do not count", () => {
 	new Uint8Array(map.buffer).fill(1, DIRTY_OFFSET, DIRTY_OFFSET + 4);
 	assert.equal(new MarkedPages(map, memoryOf(4)).harvest(memoryOf(4)), []);
 });
+
+/** Loads 1 byte, loads 16, copies and fills, at addresses that come as parameters, in code that waits for pages. */
+function waiting() {
+	const numbers = [asm.I32, asm.I32, asm.I32];
+	const operands = [0x20, 0, 0x20, 1, 0x20, 2];
+	const original = asm.wasm(
+		asm.section(asm.SECTION_TYPE, asm.functionType([asm.I32]), asm.functionType(numbers)),
+		asm.section(asm.SECTION_FUNCTION, [0], [0], [1], [1]),
+		asm.MEMORY,
+		asm.section(asm.SECTION_EXPORT, ...["byte", "vector", "copy", "fill"].map((name, i) => asm.exported(name, 0, i))),
+		asm.section(
+			asm.SECTION_CODE,
+			asm.body([0x20, 0, 0x2d, 0, 0, 0x1a]),
+			asm.body([0x20, 0, 0xfd, 0, 0, 0, 0x1a]),
+			asm.body([...operands, 0xfc, 10, 0, 0]),
+			asm.body([...operands, 0xfc, 11, 0]),
+		),
+	);
+	const { bytes } = rewriteModule(original, { checkPresence: true });
+	const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes)));
+	const map = exports[WATCHED.map] as WebAssembly.Memory;
+	/** @returns the pages waited for when all but those given are missing */
+	return (here: readonly number[], name: string, ...values: number[]): (number | string)[] => {
+		const missing = new MissingMap(map, Uint8Array.of(0xff, 0xff), 16);
+		for (const pageIndex of here) missing.arrived(pageIndex);
+		const waited: (number | string)[] = [];
+		const arrive = callback((pageIndex) => {
+			const wanted = missing.has(pageIndex) ? pageIndex : pageIndex + 1;
+			waited.push(wanted);
+			missing.arrived(wanted);
+		});
+		(exports[WATCHED.arrive] as WebAssembly.Table).set(0, arrive);
+		try {
+			(exports[name] as CallableFunction)(...values);
+		} catch (error) {
+			assert.match((error as Error).message, /bounds/);
+			waited.push("trap");
+		}
+		return waited;
+	};
+}
+
+if (supportsInstrumentation()) {
+	const waitsFor = waiting();
+
+	test("an access waits for its page, and for the next one only if it may go on into that", () => {
+		const start = 2 * PAGE_BYTES;
+		assert.equal(waitsFor([2], "byte", start), []);
+		assert.equal(waitsFor([], "byte", start), [2]);
+		assert.equal(waitsFor([], "vector", start + 4080), [2]);
+		assert.equal(waitsFor([2], "vector", start + 4080), []);
+		assert.equal(waitsFor([2], "vector", start + 4081), [3]);
+		assert.equal(waitsFor([], "vector", start + 4081), [2, 3]);
+		assert.equal(waitsFor([3], "vector", start + 4095), [2]);
+		assert.equal(waitsFor([2, 3], "vector", start + 4095), []);
+		assert.equal(waitsFor([15], "byte", 15 * PAGE_BYTES + 4095), [], "behind the last page nothing is missing");
+	});
+
+	test("ranges wait for all their pages, and for no other", () => {
+		const page = PAGE_BYTES;
+		assert.equal(waitsFor([], "fill", 2 * page, 7, 0), []);
+		assert.equal(waitsFor([], "fill", 2 * page, 7, 1), [2]);
+		assert.equal(waitsFor([], "fill", 2 * page, 7, page), [2]);
+		assert.equal(waitsFor([3], "fill", 2 * page + 1, 7, 2 * page), [2, 4]);
+		assert.equal(waitsFor([], "copy", 2 * page, 9 * page - 1, 2), [2, 8, 9]);
+		assert.equal(waitsFor([], "copy", 9 * page - 1, 2 * page, 2), [8, 9, 2]);
+	});
+
+	test("a range that cannot be traps as it would, waiting for nothing beyond the memory", () => {
+		const trap = "trap";
+		assert.equal(waitsFor([15], "fill", 65_530, 1, 100), [trap]);
+		assert.equal(waitsFor([], "fill", 0xffff_fff0, 1, 0x20), [trap]);
+		assert.equal(waitsFor([], "fill", 2 * PAGE_BYTES, 1, 0xffff_ffff), [trap]);
+		assert.equal(waitsFor([], "vector", 0xffff_fff0), [trap]);
+		assert.equal(waitsFor([], "fill", 0, 7, 0), []);
+	});
+}
 
 test.run();
