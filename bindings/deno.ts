@@ -137,4 +137,56 @@ export {
 } from "./ports/process.ts";
 export type { Random } from "./ports/random.ts";
 export { type ByteRange, MAX_REFERENCE_BYTES, type Store, StoreError, type StoreErrorCode } from "./ports/store.ts";
+export {
+	type ClockPolicy,
+	isToldGuest,
+	type RandomPolicy,
+	type RestoreFacts,
+	type RestoreNotice,
+	type ToldGuest,
+} from "./ports/told-guest.ts";
 export type { WorkerPort, WorkerRole, WorkerScope, WorkerThread } from "./ports/worker.ts";
+
+// Snapshots: saving, a store for them, restoring.
+export { type AccessOrder, AccessOrders } from "./snapshot/access-order.ts";
+export { SnapshotError, type SnapshotErrorCode } from "./snapshot/image-error.ts";
+export type { LazyPages, LazyReport } from "./snapshot/lazy-pages.ts";
+export {
+	type LazyRestored,
+	type LazyRestoreOptions,
+	type LazyRestoreServices,
+	lazyRestore,
+} from "./snapshot/lazy-restore.ts";
+export {
+	type ImprovedLiveSaveOptions,
+	improvedLiveSave,
+	type LiveSaveOptions,
+	liveSave,
+} from "./snapshot/live-save.ts";
+export {
+	type Restored,
+	type RestoreMetrics,
+	type RestoreOptions,
+	type RestoreProgress,
+	type RestoreServices,
+	restore,
+	restoreClones,
+} from "./snapshot/restore.ts";
+export { RestoreError, type RestoreErrorCode } from "./snapshot/restore-error.ts";
+export type { PolicyOutcome, PolicyReport, RestorePolicy } from "./snapshot/restore-policy.ts";
+export { type PausedSaveOptions, type SaveResult, type SaveServices, save } from "./snapshot/save.ts";
+export { SAVE_PHASES, SaveError, type SaveErrorCode, type SavePhase } from "./snapshot/save-error.ts";
+export type { SaveMetrics, SaveProgress, SaveTechnique } from "./snapshot/save-metrics.ts";
+export { DEFAULT_SAVE_DEADLINES, type SaveDeadlines, type Saved, type SaveOptions } from "./snapshot/saving.ts";
+export { SnapshotSeries } from "./snapshot/series.ts";
+export {
+	type BeginOptions,
+	type CommitParts,
+	type ReadOptions,
+	type SnapshotInfo,
+	SnapshotReader,
+	SnapshotStore,
+	type SnapshotStoreOptions,
+	SnapshotWriter,
+	type WriterFigures,
+} from "./snapshot/store.ts";

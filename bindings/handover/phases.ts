@@ -82,7 +82,7 @@ export class Phases {
 }
 
 /** The reason with which {@link withDeadline} ends what took too long. */
-class DeadlineError extends Error {
+export class DeadlineError extends Error {
 	override readonly name = "DeadlineError";
 }
 

@@ -1,0 +1,114 @@
+// Save, Live Save and Improved Live Save in virtual time: what is restored is the guest as it was paused.
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { downtimeConvergence } from "../../bindings/policies/convergence.ts";
+import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
+import { type SaveResult, type SaveServices, save } from "../../bindings/snapshot/save.ts";
+import type { SaveProgress } from "../../bindings/snapshot/save-metrics.ts";
+import type { SaveOptions } from "../../bindings/snapshot/saving.ts";
+import { isSame, PAGES, SnapshotWorld } from "./snapshot-world.ts";
+
+const test = suite("snapshots: the save family");
+
+const TECHNIQUES: Readonly<Record<string, (services: SaveServices, options?: SaveOptions) => Promise<SaveResult>>> = {
+	save,
+	liveSave,
+	improvedLiveSave,
+};
+
+for (const [name, technique] of Object.entries(TECHNIQUES))
+	for (const seed of [1, 2, 3])
+		test(`${name}: the restored guest is the guest at its pause, and the guest runs on (seed ${seed})`, async () => {
+			const world = new SnapshotWorld(seed);
+			await world.run(async () => {
+				await world.clock.sleep(5);
+				const progress: SaveProgress[] = [];
+				const { snapshot, metrics } = await technique(world.services, { onProgress: (step) => progress.push(step) });
+				assert.ok(world.guest.running);
+				assert.is(world.pauses.length, 1);
+				const content = await world.contentOf(snapshot.id);
+				assert.ok(isSame(content.memory, world.lastPause.memory), "memory");
+				assert.equal(content.state, world.lastPause.state);
+				assert.equal(snapshot.facts.technique, metrics.technique);
+				const fractions = progress.map(({ fraction }) => fraction);
+				assert.equal(
+					fractions,
+					[...fractions].sort((a, b) => a - b),
+				);
+				assert.is(fractions.at(-1), 1);
+				assert.is(progress.at(-1)!.phase, "done");
+			});
+		});
+
+test("save's downtime is the whole write; live save's is only what is left", async () => {
+	const world = new SnapshotWorld(1);
+	await world.run(async () => {
+		const paused = await save(world.services);
+		const live = await liveSave(world.services, { convergence: downtimeConvergence(2) });
+		assert.ok(paused.metrics.downtimeMs > 20, `save: ${paused.metrics.downtimeMs}`);
+		assert.ok(live.metrics.downtimeMs < 1, `live save: ${live.metrics.downtimeMs}`);
+		assert.is(paused.metrics.pagesTransferred, PAGES);
+		assert.ok(live.metrics.rounds.length > 1);
+		assert.ok(live.metrics.commitMs > 0 && live.metrics.downtimeMs < live.metrics.totalMs);
+	});
+});
+
+test("a guest that is to stay paused is paused when its snapshot is durable", async () => {
+	const world = new SnapshotWorld(1);
+	await world.run(async () => {
+		await save(world.services, { stayPaused: true });
+		assert.not(world.guest.running);
+		await world.guest.resume();
+		await save(world.services);
+		assert.ok(world.guest.running);
+	});
+});
+
+test("full verification finds a page that the tracker missed, and no snapshot is made", async () => {
+	const world = new SnapshotWorld(1);
+	await world.run(async () => {
+		const { note } = world.guest.dirty;
+		world.guest.dirty.note = (firstPage, pageCount) => {
+			if (firstPage !== 7) note.call(world.guest.dirty, firstPage, pageCount);
+		};
+		const error = await liveSave(world.services, {
+			verification: "full",
+			onProgress: ({ phase }) => {
+				if (phase === "pause") world.guest.write(7 * 4096, Uint8Array.of(1, 2, 3));
+			},
+		}).catch((failure) => failure);
+		assert.is(error.code, "corrupt");
+		assert.is(error.pageIndex, 7);
+		assert.ok(world.guest.running);
+		assert.equal(await world.store.list(), []);
+	});
+});
+
+test("a second save of the same guest at the same time is a mistake of the caller", async () => {
+	const world = new SnapshotWorld(1);
+	await world.run(async () => {
+		const first = save(world.services);
+		const second = await save(world.services).catch((error) => error);
+		assert.instance(second, TypeError);
+		await first;
+	});
+});
+
+test("a guest that grows while it is saved is saved in its new size", async () => {
+	const world = new SnapshotWorld(4);
+	await world.run(async () => {
+		let grown = false;
+		const { snapshot } = await liveSave(world.services, {
+			onProgress: ({ phase, sentPages }) => {
+				if (grown || phase !== "live" || sentPages < 10) return;
+				grown = true;
+				world.guest.growMemory(PAGES + 9);
+				world.guest.write((PAGES + 5) * 4096, Uint8Array.of(9));
+			},
+		});
+		assert.is(snapshot.pageCount, PAGES + 9);
+		assert.ok(isSame((await world.contentOf(snapshot.id)).memory, world.lastPause.memory));
+	});
+});
+
+test.run();
