@@ -108,6 +108,9 @@ async function buildDist() {
 		await build({
 			...common,
 			entryPoints: { pageferry: "bindings/cli/main.ts" },
+			// The lab and its charts are chunks of their own: other commands do not load them.
+			splitting: true,
+			chunkNames: "pageferry-[name]-[hash]",
 			// Packages in the old format ask for Node's modules by `require`.
 			banner: {
 				js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',

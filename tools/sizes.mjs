@@ -25,7 +25,11 @@ const BUDGETS = [
 		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 435 KB with migration and post-copy, room for snapshots',
 	},
 	{ path: "dist/deno.js", limit: 640 * KIB, why: "the same for Deno" },
-	{ path: "dist/pageferry.js", limit: 768 * KIB, why: "the command with its bundled argument parser, bars and tables" },
+	{
+		path: "dist/pageferry.js",
+		limit: 2400 * KIB,
+		why: "the command with its bundled argument parser, bars, tables, and the lab with its charts (1.6 MB, chunks that only `lab` loads)",
+	},
 ];
 const PACKAGE_GZIP = { limit: 1024 * KIB, why: "all of dist/ compressed: about what an install downloads" };
 

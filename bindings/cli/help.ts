@@ -5,7 +5,9 @@ export const HELP = `pageferry: moves running machines between processes
 
   pageferry demo [options]   a program that others wrote works in one process while a client asks it,
                              and is moved live into another process; every answer is checked
-  pageferry lab              not yet
+  pageferry lab [ids…] [--json FILE] [--html FILE]
+                             the papers' experiments in virtual time: the paper's figure, ours, the error, the verdict
+                             (all ids without one; LS stands for LS-1, LS-2, …)
   pageferry guests           not yet
   pageferry --version
   pageferry --help           pageferry demo --help says the same

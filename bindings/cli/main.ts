@@ -47,7 +47,12 @@ async function main(args: readonly string[]): Promise<number> {
 		process.stdout.write(`${version()}\n`);
 		return 0;
 	}
-	if (command === "lab" || command === "guests")
+	if (command === "lab") {
+		// Charts and experiments are loaded only for this.
+		const { parseLabOptions, runLab } = await import("./lab.ts");
+		return runLab(parseLabOptions(rest));
+	}
+	if (command === "guests")
 		throw new NotYetError(`not yet: \`pageferry ${command}\` has nothing to run in this version`);
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
 	return demo(parseDemoOptions(rest));

@@ -1,0 +1,13 @@
+/** Every experiment of the lab, in the order of spec.md. */
+import { LIVE_SAVE_EXPERIMENTS } from "./live-save.ts";
+import { LIVE_SAVE_DOWNTIME } from "./live-save-downtime.ts";
+import type { Experiment } from "./report.ts";
+
+/** See the head of this file. */
+export const EXPERIMENTS: readonly Experiment[] = [...LIVE_SAVE_EXPERIMENTS, LIVE_SAVE_DOWNTIME].sort(byId);
+
+function byId(a: Experiment, b: Experiment): number {
+	const [aPaper = "", aNumber = ""] = a.id.split("-");
+	const [bPaper = "", bNumber = ""] = b.id.split("-");
+	return aPaper < bPaper ? 1 : aPaper > bPaper ? -1 : Number(aNumber) - Number(bNumber);
+}
