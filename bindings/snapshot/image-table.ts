@@ -96,10 +96,10 @@ export class PageTable {
 	}
 
 	/** Notes where pages lie. @param hashes - 16 bytes a page. */
-	place(pageIndices: Uint32Array, hashes: Uint8Array, at: (i: number) => Location | undefined): void {
+	place(pageIndices: Uint32Array, hashes: Uint8Array, locations: readonly (Location | undefined)[]): void {
 		this.hashes.set(pageIndices, hashes);
 		for (let i = 0; i < pageIndices.length; i++) {
-			const location = at(i);
+			const location = locations[i];
 			this.#slots[pageIndices[i]!] = location === undefined ? 0 : location.slot + 1;
 			this.#entries[pageIndices[i]!] = location?.entry ?? 0;
 		}

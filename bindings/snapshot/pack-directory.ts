@@ -42,15 +42,21 @@ export class PackDirectory {
 	add(slot: number, index: PackIndex, first = 0, count: number = index.entries): void {
 		for (let entry = first; entry < first + count; entry++) {
 			if (this.#count >= this.#limit) return;
-			const hash = index.hash(entry);
-			this.#insert(wordAt(hash, 0), wordAt(hash, 4), slot + 1, entry);
+			this.#insert(index.hashWord(entry, 0), index.hashWord(entry, 1), slot + 1, entry);
 		}
 	}
 
-	/** Where contents with this hash may lie. */
-	candidates(hash: Uint8Array): Location[] {
-		const low = wordAt(hash, 0);
-		const high = wordAt(hash, 4);
+	/** Whether there may be a content of this hash: the quick question, which has the answer no for nearly every page. */
+	mayHave(low: number, high: number): boolean {
+		for (let at = low & this.#mask; ; at = (at + 1) & this.#mask) {
+			const word = at * SLOT_WORDS;
+			if (this.#words[word + 2] === 0) return false;
+			if (this.#words[word] === low && this.#words[word + 1] === high) return true;
+		}
+	}
+
+	/** Where contents may lie whose hash begins with these words. */
+	candidates(low: number, high: number): Location[] {
 		const found: Location[] = [];
 		for (let at = low & this.#mask; ; at = (at + 1) & this.#mask) {
 			const word = at * SLOT_WORDS;
@@ -63,9 +69,14 @@ export class PackDirectory {
 
 	#insert(low: number, high: number, slot: number, entry: number): void {
 		if (2 * (this.#count + 1) > this.#mask + 1) this.#double();
+		const words = this.#words;
 		let at = low & this.#mask;
-		while (this.#words[at * SLOT_WORDS + 2] !== 0) at = (at + 1) & this.#mask;
-		this.#words.set([low, high, slot, entry], at * SLOT_WORDS);
+		while (words[at * SLOT_WORDS + 2] !== 0) at = (at + 1) & this.#mask;
+		const word = at * SLOT_WORDS;
+		words[word] = low;
+		words[word + 1] = high;
+		words[word + 2] = slot;
+		words[word + 3] = entry;
 		this.#count++;
 	}
 
@@ -78,6 +89,3 @@ export class PackDirectory {
 			if (old[word + 2] !== 0) this.#insert(old[word]!, old[word + 1]!, old[word + 2]!, old[word + 3]!);
 	}
 }
-
-const wordAt = (bytes: Uint8Array, at: number): number =>
-	(bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;

@@ -15,7 +15,7 @@
 import { MAX_BATCH_BYTES } from "../wire/limits.ts";
 import { type Place, SnapshotError } from "./image-error.ts";
 import { INDEX_ENTRY_BYTES, MAX_PACK_BYTES, MAX_PACK_ENTRIES } from "./image-limits.ts";
-import { type BatchEntry, isLengthOf, KINDS } from "./pack-batch.ts";
+import { type BatchTable, isLengthOf, KINDS } from "./pack-batch.ts";
 
 const FIRST_ENTRIES = 1024;
 
@@ -58,6 +58,11 @@ export class PackIndex {
 		return this.#bytes.subarray(entry * INDEX_ENTRY_BYTES, entry * INDEX_ENTRY_BYTES + 16);
 	}
 
+	/** Word 0 … 3 of the hash. */
+	hashWord(entry: number, word: number): number {
+		return this.#view.getUint32(entry * INDEX_ENTRY_BYTES + 4 * word, true);
+	}
+
 	/** Where the header of its batch begins in the pack. */
 	frameOffset(entry: number): number {
 		return this.#view.getUint32(entry * INDEX_ENTRY_BYTES + 16, true);
@@ -82,35 +87,37 @@ export class PackIndex {
 	}
 
 	/** Adds the entries of a batch whose header begins at `frameOffset`. @returns the first one's number. */
-	append(frameOffset: number, batch: readonly BatchEntry[]): number {
+	append(frameOffset: number, batch: BatchTable): number {
 		const first = this.#entries;
-		this.#reserve(first + batch.length);
-		for (const [i, { hash, offset, payload, kind, pageIndex }] of batch.entries()) {
+		this.#reserve(first + batch.count);
+		const view = this.#view;
+		for (let i = 0; i < batch.count; i++) {
 			const at = (first + i) * INDEX_ENTRY_BYTES;
-			this.#bytes.set(hash, at);
-			this.#view.setUint32(at + 16, frameOffset, true);
-			this.#view.setUint32(at + 20, offset, true);
-			this.#view.setUint32(at + 24, payload.byteLength | (kind << 24), true);
-			this.#view.setUint32(at + 28, pageIndex, true);
+			for (let word = 0; word < 4; word++) view.setUint32(at + 4 * word, batch.hashWord(i, word), true);
+			view.setUint32(at + 16, frameOffset, true);
+			view.setUint32(at + 20, batch.offset(i), true);
+			view.setUint32(at + 24, batch.byteLength(i) | (batch.kind(i) << 24), true);
+			view.setUint32(at + 28, batch.pageIndex(i), true);
 		}
-		this.#entries = first + batch.length;
+		this.#entries = first + batch.count;
 		return first;
 	}
 
-	/** Whether it says of these entries what the batch itself says. */
-	agrees(first: number, frameOffset: number, batch: readonly BatchEntry[]): boolean {
-		return batch.every(({ hash, offset, payload, kind, pageIndex }, i) => {
+	/** Whether it says of the entries from `first` on what the batch itself says. */
+	agrees(first: number, frameOffset: number, batch: BatchTable): boolean {
+		if (first + batch.count > this.#entries) return false;
+		for (let i = 0; i < batch.count; i++) {
 			const entry = first + i;
-			return (
-				entry < this.#entries &&
+			const isEqual =
 				this.frameOffset(entry) === frameOffset &&
-				this.payloadOffset(entry) === offset &&
-				this.byteLength(entry) === payload.byteLength &&
-				this.kind(entry) === kind &&
-				this.pageIndex(entry) === pageIndex &&
-				isSame(this.hash(entry), hash)
-			);
-		});
+				this.payloadOffset(entry) === batch.offset(i) &&
+				this.byteLength(entry) === batch.byteLength(i) &&
+				this.kind(entry) === batch.kind(i) &&
+				this.pageIndex(entry) === batch.pageIndex(i);
+			if (!isEqual) return false;
+			for (let word = 0; word < 4; word++) if (this.hashWord(entry, word) !== batch.hashWord(i, word)) return false;
+		}
+		return true;
 	}
 
 	#isPossible(entry: number): boolean {

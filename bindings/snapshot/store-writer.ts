@@ -10,7 +10,7 @@
  * A content that is in the store already is not written again. Its hash says where it may be, its bytes decide.
  */
 import { createEngine, type Engine } from "../engine/engine.ts";
-import { HASH_BYTES, hash128 } from "../engine/hash.ts";
+import { hash128 } from "../engine/hash.ts";
 import { Lz4 } from "../engine/lz4.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type EncodedBatch, type GuestLayout, PAGE_BYTES, type PageBatch } from "../ports/guest.ts";
@@ -25,7 +25,7 @@ import { SnapshotError } from "./image-error.ts";
 import { MAX_CHAIN_LENGTH } from "./image-limits.ts";
 import { type Location, PageTable } from "./image-table.ts";
 import { type Description, type Manifest, type StoredResource, writeManifest } from "./manifest.ts";
-import { assembleBatch, type BatchEntry, KINDS, readBatch } from "./pack-batch.ts";
+import { assembleBatch, type BatchPart, BatchTable, KINDS } from "./pack-batch.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { isSame, type PackIndex } from "./pack-index.ts";
 import type { PackReference } from "./pack-registry.ts";
@@ -97,7 +97,8 @@ export class SnapshotWriter implements PageSink {
 	/** Contents that this writer has stored. */
 	readonly #own: PackDirectory = new PackDirectory(Number.MAX_SAFE_INTEGER);
 	readonly #indexes = new Map<number, PackIndex>();
-	readonly #zeroHash: Uint8Array<ArrayBuffer>;
+	/** The hash of a zero page, as words. */
+	readonly #zeroHash: Uint32Array<ArrayBuffer>;
 	readonly #resources = new Map<string, StoredResource>();
 	#lz4: Lz4 | undefined;
 	#status: "open" | "committing" | "ended" = "open";
@@ -114,9 +115,10 @@ export class SnapshotWriter implements PageSink {
 		this.id = reservation.id;
 		this.#table = parent === undefined ? new PageTable(this.#engine, 0) : parent.table.copy(this.#engine);
 		this.#table.grow(options.layout.pageCount);
-		this.#zeroHash = hash128(this.#engine, new Uint8Array(PAGE_BYTES));
+		this.#zeroHash = new Uint32Array(hash128(this.#engine, new Uint8Array(PAGE_BYTES)).buffer);
 		const { objects, registry, packs: reader } = catalog;
-		this.#packs = new PackWriter({ engine: this.#engine, objects, registry, reader, fingerprint }, this.id);
+		const packs = { engine: this.#engine, objects, registry, reader, fingerprint };
+		this.#packs = new PackWriter(packs, this.id, options.layout.pageCount * PAGE_BYTES);
 	}
 
 	/** Pages that the snapshot has so far. */
@@ -213,49 +215,65 @@ export class SnapshotWriter implements PageSink {
 	async #accept({ bytes, checksum }: EncodedBatch, signal: AbortSignal | undefined): Promise<void> {
 		signal?.throwIfAborted();
 		await this.#parts.reservation.renewIfDue();
-		const entries = readBatch(bytes, this.pageCount);
-		const known = await this.#findKnown(entries);
-		const fresh = entries.filter((entry, i) => entry.kind !== KINDS.zero && known[i] === undefined);
-		const locations: (Location | undefined)[] = known;
-		if (fresh.length > 0) {
-			const isWhole = fresh.length === entries.length;
-			const batch = isWhole ? { bytes, checksum } : assembleBatch(this.#engine, fresh);
-			const stored = isWhole ? entries : readBatch(batch.bytes, this.pageCount);
-			const { slot, entry: first, index } = await this.#packs.append(batch.bytes, batch.checksum, stored);
-			this.#indexes.set(slot, index);
-			this.#own.add(slot, index, first, fresh.length);
-			let next = first;
-			for (const [i, entry] of entries.entries())
-				if (entry.kind !== KINDS.zero && known[i] === undefined) locations[i] = { slot, entry: next++ };
-		}
-		this.#note(entries, locations, fresh.length);
+		const batch = new BatchTable(bytes, this.pageCount);
+		const locations = await this.#findKnown(batch);
+		const fresh: number[] = [];
+		for (let i = 0; i < batch.count; i++) if (batch.kind(i) !== KINDS.zero && locations[i] === undefined) fresh.push(i);
+		if (fresh.length > 0) await this.#store(batch, checksum, fresh, locations);
+		this.#note(batch, locations, fresh.length);
 	}
 
-	#note(entries: readonly BatchEntry[], locations: readonly (Location | undefined)[], fresh: number): void {
-		const pageIndices = Uint32Array.from(entries, ({ pageIndex }) => pageIndex);
-		const hashes = new Uint8Array(entries.length * HASH_BYTES);
+	/** Writes the contents that are new: the batch as it is, or one of a part of its pages. */
+	async #store(
+		batch: BatchTable,
+		checksum: bigint,
+		fresh: number[],
+		locations: (Location | undefined)[],
+	): Promise<void> {
+		const isWhole = fresh.length === batch.count;
+		const part = isWhole
+			? undefined
+			: assembleBatch(
+					this.#engine,
+					fresh.map((i) => batch.part(i)),
+				);
+		const table = part === undefined ? batch : new BatchTable(part.bytes, this.pageCount);
+		const { slot, entry, index } = await this.#packs.append(table, part?.checksum ?? checksum);
+		this.#indexes.set(slot, index);
+		this.#own.add(slot, index, entry, fresh.length);
+		for (const [position, i] of fresh.entries()) locations[i] = { slot, entry: entry + position };
+	}
+
+	#note(batch: BatchTable, locations: readonly (Location | undefined)[], fresh: number): void {
+		const pageIndices = new Uint32Array(batch.count);
+		const hashes = new Uint32Array(batch.count * 4);
 		let zeroPages = 0;
-		for (const [i, { hash, kind }] of entries.entries()) {
-			hashes.set(kind === KINDS.zero ? this.#zeroHash : hash, i * HASH_BYTES);
-			if (kind === KINDS.zero) zeroPages++;
+		for (let i = 0; i < batch.count; i++) {
+			const isZero = batch.kind(i) === KINDS.zero;
+			pageIndices[i] = batch.pageIndex(i);
+			for (let word = 0; word < 4; word++)
+				hashes[4 * i + word] = isZero ? this.#zeroHash[word]! : batch.hashWord(i, word);
+			if (isZero) zeroPages++;
 		}
-		this.#table.place(pageIndices, hashes, (i) => locations[i]);
-		this.#counts.acceptedPages += entries.length;
+		this.#table.place(pageIndices, new Uint8Array(hashes.buffer), locations);
+		this.#counts.acceptedPages += batch.count;
 		this.#counts.zeroPages += zeroPages;
 		this.#counts.storedPages += fresh;
-		this.#counts.sharedPages += entries.length - zeroPages - fresh;
+		this.#counts.sharedPages += batch.count - zeroPages - fresh;
 	}
 
 	/** Where contents of these pages lie already; `undefined` for those that have to be written, and for zero pages. */
-	async #findKnown(entries: readonly BatchEntry[]): Promise<(Location | undefined)[]> {
-		const known: (Location | undefined)[] = new Array(entries.length).fill(undefined);
-		for (const [i, entry] of entries.entries()) {
-			if (entry.kind === KINDS.zero) continue;
-			for (const location of this.#own.candidates(entry.hash))
-				if (known[i] === undefined && (await this.#holds(location, entry))) known[i] = location;
-			for (const location of this.#parts.contents.directory.candidates(entry.hash))
-				if (known[i] === undefined && this.#isUsable(location) && (await this.#holds(location, entry)))
-					known[i] = location;
+	async #findKnown(batch: BatchTable): Promise<(Location | undefined)[]> {
+		const known: (Location | undefined)[] = [];
+		const { directory } = this.#parts.contents;
+		for (let i = 0; i < batch.count; i++) {
+			known.push(undefined);
+			if (batch.kind(i) === KINDS.zero) continue;
+			const [low, high] = [batch.hashWord(i, 0), batch.hashWord(i, 1)];
+			if (!this.#own.mayHave(low, high) && !directory.mayHave(low, high)) continue;
+			const shared = directory.candidates(low, high).filter((location) => this.#isUsable(location));
+			for (const location of [...this.#own.candidates(low, high), ...shared])
+				if (known[i] === undefined && (await this.#holds(location, batch.part(i)))) known[i] = location;
 		}
 		return known;
 	}
@@ -266,7 +284,7 @@ export class SnapshotWriter implements PageSink {
 	}
 
 	/** Whether the content there is this one, byte by byte. */
-	async #holds({ slot, entry }: Location, wanted: BatchEntry): Promise<boolean> {
+	async #holds({ slot, entry }: Location, wanted: BatchPart): Promise<boolean> {
 		const { packs } = this.#parts.catalog;
 		try {
 			const index = await packs.index(slot);
