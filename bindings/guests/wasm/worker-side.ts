@@ -114,7 +114,7 @@ class GuestWorker {
 
 	async #job(job: JobOrder): Promise<unknown> {
 		const guest = this.#started();
-		return guest.loop.job(() => guest.begin(job));
+		return guest.loop.job(() => guest.begin(job), isUrgent(job) ? "urgent" : "in-order");
 	}
 
 	#started(): WorkerGuest {
@@ -137,6 +137,13 @@ class GuestWorker {
 	#post(message: WorkerMessage, transfer: readonly ArrayBuffer[] = []): void {
 		this.#scope.post(message, transfer);
 	}
+}
+
+/** Few pages are what a guest in post-copy waits for at its target: they do not queue behind what is pushed. */
+const URGENT_PAGES = 2;
+
+function isUrgent(job: JobOrder): boolean {
+	return job.name === "encode" && job.pageIndices.length <= URGENT_PAGES;
 }
 
 /** What a reply hands over instead of copying. */
