@@ -58,7 +58,7 @@ export interface LazyRestored {
 	 * Resolves when every page is here, with what the run has needed; the order is then recorded, if there is a place for it.
 	 * @throws {RestoreError} when pages cannot be brought: see the head of this file.
 	 */
-	readonly done: Promise<LazyReport>;
+	readonly done: Promise<LazyReport & { readonly isOrderKept: boolean }>;
 }
 
 /**
@@ -170,10 +170,15 @@ async function failureOf(loading: Promise<void>): Promise<never> {
 	return new Promise(() => undefined);
 }
 
-async function finish(services: LazyRestoreServices, pages: LazyPages, loading: Promise<void>): Promise<LazyReport> {
+async function finish(
+	services: LazyRestoreServices,
+	pages: LazyPages,
+	loading: Promise<void>,
+): Promise<LazyReport & { readonly isOrderKept: boolean }> {
 	await loading;
 	const { accessOrders, snapshot } = services;
+	const noted = accessOrders?.note(snapshot.info.id, pages.accessOrder) ?? Promise.resolve(false);
 	// A hint that cannot be kept is no failure of the restore: the guest has all of its pages.
-	await accessOrders?.note(snapshot.info.id, pages.accessOrder).catch(() => undefined);
-	return pages.report;
+	const isOrderKept = await noted.catch(() => false);
+	return { ...pages.report, isOrderKept };
 }

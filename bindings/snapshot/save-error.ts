@@ -65,13 +65,12 @@ export class SaveError extends Error {
 	}
 }
 
-/** Puts any failure of a phase into the words of a save. A programmer's mistake passes as it is. */
-export function toSaveError(error: unknown, phase: SavePhase | undefined, cancel: AbortSignal | undefined): unknown {
+/** Puts any failure of a phase into the words of a save. */
+export function toSaveError(error: unknown, phase: SavePhase | undefined, cancel: AbortSignal | undefined): SaveError {
 	if (error instanceof SaveError)
 		return error.phase !== undefined || phase === undefined
 			? error
 			: new SaveError(error.code, error.message, { phase, pageIndex: error.pageIndex, cause: error.cause });
-	if (error instanceof TypeError || error instanceof RangeError) return error;
 	const during = phase === undefined ? "" : ` during ${phase}`;
 	const words = error instanceof Error ? error.message : String(error);
 	if (cancel?.aborted && (error === cancel.reason || error === undefined))

@@ -21,7 +21,7 @@ import type { CompressionPolicy } from "../policies/compression.ts";
 import type { ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Guest, GuestLayout } from "../ports/guest.ts";
+import { type Guest, GuestError, type GuestLayout } from "../ports/guest.ts";
 import { Iteration, type KeptCursor } from "../rounds/iteration.ts";
 import type { PageSink } from "../rounds/page-sink.ts";
 import type { PageHashTable } from "../wire/digest.ts";
@@ -345,18 +345,25 @@ class Saving<Kept> {
 	}
 
 	/** Undoes what was done and lets the guest run on. @returns the error, sharpened if it cannot run. */
-	async #fail(cause: unknown): Promise<unknown> {
+	async #fail(cause: unknown): Promise<SaveError> {
 		this.#failed = true;
 		const error = toSaveError(cause, this.#phase, this.#options.signal);
 		const abandoned = this.#sink?.abort(error);
 		await withDeadline(this.#clock, { deadlineMs: SETTLE_MS }, async () => abandoned).catch(() => undefined); // it is garbage by then
+		const { phase } = error;
 		try {
 			await this.#hold?.resume();
+			if (error.code === "guest") await this.#guest.pages.hashes(0, 1); // throws if there is no guest any more
 			return error;
 		} catch (failure) {
-			const words = `${error instanceof Error ? error.message : ""}; the guest could not be resumed: ${String(failure)}`;
-			const code = error instanceof SaveError ? error.code : "guest";
-			return new SaveError(code, words, { phase: this.#phase, cause: failure });
+			const isGone = failure instanceof GuestError && (failure.code === "gone" || failure.code === "crashed");
+			if (isGone)
+				return new SaveError("gone", "no snapshot was made: the guest is gone, moved away or discarded", {
+					phase,
+					cause: error,
+				});
+			const words = `${error.message}; the guest could not be resumed: ${String(failure)}`;
+			return new SaveError(error.code, words, { phase, pageIndex: error.pageIndex, cause: failure });
 		}
 	}
 
