@@ -36,7 +36,7 @@ export function createPageQueue(
 }
 
 /** Owed pages by position, densely: position 0 is the most recently used end. Free and copied pages are no walls between. */
-export function pushPositions(owed: PageBits, pageCount: number, recent: Uint32Array): Uint32Array<ArrayBuffer> {
+function pushPositions(owed: PageBits, pageCount: number, recent: Uint32Array): Uint32Array<ArrayBuffer> {
 	const left = owed.slice();
 	const order: number[] = [];
 	const take = (page: number): void => {

@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
 import { drawFault, type StreamFault } from "../../bindings/lab/stream-faults.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
+import { systemRandom } from "../../bindings/platform/system-random.ts";
 import { activePush, demandPaging, prepaging } from "../../bindings/policies/push-order.ts";
 import { environment } from "./environment.ts";
 import { PagingWorld } from "./paging-world.ts";
@@ -25,7 +26,7 @@ const REGRESSIONS: readonly number[] = [];
 const only = environment("PAGEFERRY_SEED");
 const count = Number(environment("PAGEFERRY_SEEDS") ?? 150);
 // New seeds each run: they are printed, so every run can be had again.
-const base = crypto.getRandomValues(new Uint32Array(1))[0]!;
+const base = systemRandom.nextU32();
 const seeds =
 	only === undefined ? [...REGRESSIONS, ...Array.from({ length: count }, (_, i) => (base + i) >>> 0)] : [Number(only)];
 

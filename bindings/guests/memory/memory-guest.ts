@@ -7,7 +7,7 @@
  * ({@link MemoryGuest.load}, {@link MemoryGuest.store}, {@link MemoryGuest.touch}) or fails (`read`, `write`); nothing ever
  * sees bytes of a page that has not come.
  */
-import { BatchDecoder, BatchEncoder, batchHashes, type DecodedBatch } from "../../engine/batch.ts";
+import { BatchDecoder, BatchEncoder, batchHashes, batchLimitBytes, type DecodedBatch } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -245,13 +245,10 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest {
 	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, compress: boolean): PageBatch {
 		if (pageIndices.some((page) => this.#missing.has(page)))
 			throw new GuestError("missing", "pages that are not here yet cannot be sent on");
-		const encoded = encoder.encode({
-			pageIndices,
-			source: { kind: "memory", bytes: this.#bytes },
-			compress,
-			into: "fresh",
-		});
-		const bytes = encoded.bytes as Uint8Array<ArrayBuffer>;
+		const room = new Uint8Array(batchLimitBytes(pageIndices.length));
+		const source = { kind: "memory", bytes: this.#bytes } as const;
+		const encoded = encoder.encode({ pageIndices, source, compress, into: room });
+		const bytes = room.subarray(0, encoded.byteLength);
 		return {
 			bytes,
 			checksum: encoded.checksum,
