@@ -12,7 +12,7 @@ import {
 } from "./batch";
 import { wordMaskEncode, xbzrleEncode } from "./delta";
 import { hash128, hash64 } from "./hash";
-import { LZ4_PAGE_TABLE_BITS, LZ4_ROOM, lz4Encode } from "./lz4";
+import { LZ4_ROOM, lz4EncodePage } from "./lz4";
 import { copyHeldHash, forget, heldContent, keep, refresh } from "./sent-pages";
 
 /** An encoded page must save 1/16: below that, decoding costs more than sending. */
@@ -121,7 +121,7 @@ function compress(request: Request, page: usize, pageIndex: u32, target: usize, 
     store<u8>(region, spare - 1, 1);
     return 0;
   }
-  const length = lz4Encode(page, PAGE_BYTES, target, limit + LZ4_ROOM, request.table, LZ4_PAGE_TABLE_BITS, 1);
+  const length = lz4EncodePage(page, target, limit + LZ4_ROOM, request.table);
   if (length != 0) {
     request.packed++;
     request.saved += PAGE_BYTES - length;
@@ -244,7 +244,7 @@ export function batchSample(at: usize, step: u32): u32 {
     if (isZeroPage(page)) continue;
     tried++;
     const room = WORTHWHILE_BYTES + LZ4_ROOM;
-    const length = lz4Encode(page, PAGE_BYTES, request.output, room, request.table, LZ4_PAGE_TABLE_BITS, 1);
+    const length = lz4EncodePage(page, request.output, room, request.table);
     if (length == 0) continue;
     request.packed++;
     request.saved += PAGE_BYTES - length;

@@ -11,7 +11,7 @@ export {
   hashSetUp, hash64, hash128, hashPages64, hashPages128, hashPages64List, hashPages128List,
   hashStart, hashUpdate, hashDigest64, hashDigest128,
 } from "./hash";
-export { lz4Encode, lz4Decode } from "./lz4";
+export { lz4Encode, lz4EncodePage, lz4Decode } from "./lz4";
 export { xbzrleEncode, xbzrleDecode, wordMaskEncode, wordMaskDecode } from "./delta";
 export { batchEncode, batchSample } from "./batch-encode";
 export { batchDecode } from "./batch-decode";

@@ -11,8 +11,21 @@ export interface Dumps {
 	readonly after: Uint8Array<ArrayBuffer>;
 }
 
+/** Leaves out the pages that are zero before. */
+function withoutZeros({ name, before, after }: Dumps): Dumps {
+	const kept: number[] = [];
+	for (let at = 0; at < before.length; at += PAGE)
+		if (before.subarray(at, at + PAGE).some((byte) => byte !== 0)) kept.push(at);
+	const pick = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
+		const picked = new Uint8Array(kept.length * PAGE);
+		for (const [position, at] of kept.entries()) picked.set(bytes.subarray(at, at + PAGE), position * PAGE);
+		return picked;
+	};
+	return { name, before: pick(before), after: pick(after) };
+}
+
 /** SQLite in WebAssembly: a table is filled, dumped, then updated here and there and dumped again. */
-export async function sqliteDumps(limitBytes: number): Promise<Dumps> {
+export async function sqliteDumps(limitBytes: number, zeros = false): Promise<Dumps> {
 	const bytes = readFileSync(createRequire(import.meta.url).resolve("sql.js/dist/sql-wasm.wasm"));
 	const module = await WebAssembly.compile(bytes);
 	let memory: WebAssembly.Memory | undefined;
@@ -49,7 +62,8 @@ export async function sqliteDumps(limitBytes: number): Promise<Dumps> {
 	database.exec("select count(*), avg(price) from parts where name like 'part 1%'");
 	const after = dump(byteLength);
 	database.close();
-	return { name: "SQLite", before, after };
+	const dumps = { name: "SQLite", before, after };
+	return zeros ? dumps : withoutZeros(dumps);
 }
 
 interface Range {
@@ -123,5 +137,5 @@ export function processDumps(limitBytes: number, zeros = false): Dumps | undefin
 /** All real memory that this machine can give. */
 export async function realDumps(limitBytes: number, zeros = false): Promise<Dumps[]> {
 	const process = processDumps(limitBytes, zeros);
-	return [await sqliteDumps(limitBytes), ...(process === undefined ? [] : [process])];
+	return [await sqliteDumps(limitBytes, zeros), ...(process === undefined ? [] : [process])];
 }

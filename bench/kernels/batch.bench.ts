@@ -3,7 +3,7 @@
 import { BatchDecoder, BatchEncoder, type BatchEncoderOptions, batchLimitBytes } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { type Contender, contest } from "../contest.ts";
-import { realDumps } from "../inputs/real.ts";
+import { sqliteDumps } from "../inputs/real.ts";
 import { changedCopy, mixedMemory, noise, PAGE } from "../inputs/synthetic.ts";
 import type { BenchOptions, Row } from "../row.ts";
 
@@ -23,14 +23,14 @@ interface Input {
 async function inputs({ smoke }: BenchOptions): Promise<Input[]> {
 	const pages = smoke ? 128 : 8192;
 	const random = noise(pages * PAGE);
-	const [sqlite] = await realDumps(pages * PAGE);
+	const sqlite = await sqliteDumps(pages * PAGE, true);
 	const whole = (bytes: Uint8Array): Uint8Array =>
 		bytes.subarray(0, Math.floor(bytes.length / PAGE / BATCH) * PAGE * BATCH);
 	return [
 		{ name: "noise", memory: random },
 		{ name: "half zero, a third compressible", memory: mixedMemory(pages) },
-		{ name: "SQLite", memory: whole(sqlite!.after) },
-		{ name: "SQLite, sent before", memory: whole(sqlite!.after), sent: whole(sqlite!.before) },
+		{ name: "SQLite", memory: whole(sqlite.after) },
+		{ name: "SQLite, sent before", memory: whole(sqlite.after), sent: whole(sqlite.before) },
 		{ name: "noise, a tenth changed", memory: changedCopy(random, 0.1, 4, 16), sent: random },
 	];
 }

@@ -12,7 +12,6 @@ import type { BenchOptions, Row } from "../row.ts";
 export const title = "LZ4 of pages";
 
 const STRIDE = 4224;
-const TABLE_BITS = 12;
 
 interface Input {
 	readonly name: string;
@@ -53,19 +52,11 @@ function ourCoders(memory: Uint8Array): { encode: Contender; decode: Contender }
 	const lengths = new Uint32Array(pages);
 	engine.view(plain).set(memory);
 	engine.prefault();
-	const { lz4Encode, lz4Decode } = engine.exports;
+	const { lz4EncodePage, lz4Decode } = engine.exports;
 	const encode = (): number => {
 		let sum = 0;
 		for (let i = 0; i < pages; i++) {
-			const length = lz4Encode(
-				plain.offset + i * PAGE,
-				PAGE,
-				blocks.offset + i * STRIDE,
-				STRIDE,
-				table.offset,
-				TABLE_BITS,
-				1,
-			);
+			const length = lz4EncodePage(plain.offset + i * PAGE, blocks.offset + i * STRIDE, STRIDE, table.offset);
 			lengths[i] = length;
 			sum += length;
 		}

@@ -52,15 +52,8 @@ export interface EngineExports {
 	hashDigest64(secret: number, state: number, out: number): void;
 	hashDigest128(secret: number, state: number, out: number): void;
 
-	lz4Encode(
-		source: number,
-		length: number,
-		target: number,
-		capacity: number,
-		table: number,
-		tableBits: number,
-		acceleration: number,
-	): number;
+	lz4Encode(source: number, length: number, target: number, capacity: number, table: number): number;
+	lz4EncodePage(page: number, target: number, capacity: number, table: number): number;
 	lz4Decode(source: number, length: number, target: number, capacity: number): number;
 
 	xbzrleEncode(old: number, page: number, target: number, capacity: number): number;

@@ -1,6 +1,7 @@
 // LZ4 blocks, interchangeable with liblz4's: one handle, two calls. Pages inside batches do not pass here: the batch coder
 // compresses and expands them within its own call.
 import { checkInteger, type Engine, type Region } from "./engine.ts";
+import { PAGE_BYTES } from "./layout.ts";
 
 /** Largest block, in bytes: the encoder's table holds 16-bit positions. */
 export const LZ4_LIMIT_BYTES: number = 65536;
@@ -8,12 +9,8 @@ export const LZ4_LIMIT_BYTES: number = 65536;
 /** Bytes of the encoder's hash table (LZ4_TABLE_BYTES in assembly/lz4.ts). */
 export const LZ4_TABLE_BYTES: number = 16384;
 
-/** Table bits for blocks larger than a page; the table is cleared for each block, so a page uses fewer. */
-const BLOCK_TABLE_BITS = 13;
-const PAGE_TABLE_BITS = 12;
-
-/** What an incompressible block grows by, and the room that the encoder keeps free. */
-const encodedLimit = (byteLength: number): number => byteLength + Math.ceil(byteLength / 255) + 64;
+/** Room that the encoder never finds too small (its check is coarse: a 128th instead of a 255th). */
+const encodedLimit = (byteLength: number): number => byteLength + (byteLength >> 7) + 64;
 
 /** `malformed`: no LZ4 block, or one that expands beyond the length asked for; `wrong-length`: it expands to less. */
 export type Lz4ErrorCode = "malformed" | "wrong-length";
@@ -63,15 +60,13 @@ export class Lz4 {
 		checkInteger("bytes.byteLength", bytes.byteLength, 0, LZ4_LIMIT_BYTES);
 		const { offset } = this.#block;
 		this.#engine.bytes.set(bytes, this.#plain.offset);
-		const length = this.#engine.exports.lz4Encode(
-			this.#plain.offset,
-			bytes.byteLength,
-			offset,
-			this.#block.byteLength,
-			this.#table.offset,
-			bytes.byteLength <= 4096 ? PAGE_TABLE_BITS : BLOCK_TABLE_BITS,
-			1,
-		);
+		const { exports } = this.#engine;
+		const [source, capacity, table] = [this.#plain.offset, this.#block.byteLength, this.#table.offset];
+		// A page has an encoder of its own, with a smaller table to clear.
+		const length =
+			bytes.byteLength === PAGE_BYTES
+				? exports.lz4EncodePage(source, offset, capacity, table)
+				: exports.lz4Encode(source, bytes.byteLength, offset, capacity, table);
 		return this.#engine.bytes.slice(offset, offset + length);
 	}
 

@@ -46,7 +46,7 @@ test("gives up when the block would not fit", () => {
 	const page = pseudoRandomBytes(5, 4096);
 	engine.bytes.set(page, region.offset);
 	const encode = (capacity: number): number =>
-		engine.exports.lz4Encode(region.offset, 4096, region.offset + 16384, capacity, region.offset + 32768, 12, 1);
+		engine.exports.lz4EncodePage(region.offset, region.offset + 16384, capacity, region.offset + 32768);
 	assert.is(encode(0), 0);
 	assert.is(encode(24), 0);
 	assert.is(encode(4096), 0);
