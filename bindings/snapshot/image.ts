@@ -49,6 +49,8 @@ export interface Identity {
 /** Bytes of the payloads of an image record and of a trailer, and of a whole trailer. */
 const IMAGE_RECORD_BYTES = 32;
 const TRAILER_RECORD_BYTES = 24;
+/** Bytes of the first frame of every object. */
+export const IMAGE_FRAME_BYTES: number = FRAME_HEADER_BYTES + IMAGE_RECORD_BYTES;
 export const TRAILER_BYTES: number = FRAME_HEADER_BYTES + TRAILER_RECORD_BYTES;
 
 const NAMES: ReadonlyMap<number, string> = new Map([

@@ -239,6 +239,11 @@ export class PieceReader {
 		this.#object = object;
 	}
 
+	/** Bytes so far. */
+	get byteLength(): number {
+		return this.#byteLength;
+	}
+
 	/** Takes the next piece. @returns the hash that a resource's piece names. @throws {SnapshotError} `corrupt`. */
 	take(frame: ImageFrame): string {
 		const place = { object: this.#object, record: frame.record };

@@ -24,8 +24,10 @@ export interface OpenPack {
 	view(offset: number, byteLength: number): Uint8Array<ArrayBuffer>;
 }
 
-/** The payload of a batch's frame. */
+/** A batch's frame. Views. */
 export interface BatchFrame {
+	readonly header: Uint8Array<ArrayBuffer>;
+	/** The payload. */
 	readonly bytes: Uint8Array<ArrayBuffer>;
 	readonly checksum: bigint;
 }
@@ -35,6 +37,15 @@ export interface BatchSpan {
 	readonly offset: number;
 	readonly first: number;
 	readonly count: number;
+}
+
+/** See {@link PackReader.frames}. */
+export interface FramesOptions {
+	/** Payloads are left to the consumer, who checks them against the checksum. */
+	readonly trustPayload?: boolean;
+	/** The pack's index, where the caller has read it. */
+	readonly index?: PackIndex;
+	readonly signal?: AbortSignal | undefined;
 }
 
 /** See the head of this file. */
@@ -91,20 +102,20 @@ export class PackReader {
 		const header = open.view(offset, FRAME_HEADER_BYTES);
 		const view = new DataView(header.buffer, header.byteOffset, FRAME_HEADER_BYTES);
 		const byteLength = view.getUint32(12, true);
-		return { bytes: open.view(offset + FRAME_HEADER_BYTES, byteLength), checksum: view.getBigUint64(16, true) };
+		const bytes = open.view(offset + FRAME_HEADER_BYTES, byteLength);
+		return { header, bytes, checksum: view.getBigUint64(16, true) };
 	}
 
 	/**
 	 * Batches of a stored pack in the order of `spans`, several to a read, the next read under way while one is used.
-	 * @param options.trustPayload - payloads are left to the consumer, who checks them against the checksum.
 	 */
 	async *frames(
 		slot: number,
 		spans: readonly BatchSpan[],
-		options: { readonly trustPayload?: boolean; readonly signal?: AbortSignal | undefined } = {},
+		options: FramesOptions = {},
 	): AsyncGenerator<{ readonly span: BatchSpan; readonly frame: BatchFrame }> {
 		const pack = this.#registry.get(slot);
-		const index = await this.index(slot);
+		const index = options.index ?? (await this.index(slot));
 		const groups = groupSpans(index, spans);
 		const read = (group: SpanGroup | undefined) => {
 			const reading = group === undefined ? undefined : this.#objects.range(pack, group.offset, group.byteLength);
@@ -134,7 +145,8 @@ export class PackReader {
 		const frame = readFrame(this.#engine, bytes, at, { object, offset }, options);
 		if (frame.type !== RECORD_TYPES.batch)
 			throw new SnapshotError("corrupt", "is no batch", { object, record: frame.record });
-		return { bytes: frame.payload, checksum: frame.checksum };
+		const header = bytes.subarray(at, at + FRAME_HEADER_BYTES);
+		return { header, bytes: frame.payload, checksum: frame.checksum };
 	}
 
 	#keep(slot: number, frame: BatchFrame, offset: number): BatchFrame {
@@ -142,12 +154,22 @@ export class PackReader {
 		return frame;
 	}
 
+	/** Index and trailer of a stored pack, read again. Views of one run of bytes that begins at the index. */
+	async readEnd(slot: number): Promise<{ readonly index: PackIndex; readonly bytes: Uint8Array<ArrayBuffer> }> {
+		const pack = this.#registry.get(slot);
+		const { offset, bytes } = await this.#end(pack);
+		return { bytes, index: readIndex(this.#engine, bytes, offset, pack, { object: objectName(pack.identity) }) };
+	}
+
 	async #readIndex(pack: PackReference): Promise<PackIndex> {
-		const object = objectName(pack.identity);
+		const { offset, bytes } = await this.#end(pack);
+		return readIndex(this.#engine, bytes, offset, pack, { object: objectName(pack.identity) });
+	}
+
+	async #end(pack: PackReference): Promise<{ readonly offset: number; readonly bytes: Uint8Array<ArrayBuffer> }> {
 		const frameBytes = FRAME_HEADER_BYTES + pack.entries * INDEX_ENTRY_BYTES;
 		const offset = pack.byteLength - TRAILER_BYTES - frameBytes;
-		const bytes = await this.#objects.range(pack, offset, frameBytes + TRAILER_BYTES);
-		return readIndex(this.#engine, bytes, offset, pack, { object });
+		return { offset, bytes: await this.#objects.range(pack, offset, frameBytes + TRAILER_BYTES) };
 	}
 }
 

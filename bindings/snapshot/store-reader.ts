@@ -154,7 +154,7 @@ export class SnapshotReader {
 		for await (const { span, frame } of this.#catalog.packs.frames(slot, [...wanted.keys()], { signal })) {
 			const entries = wanted.get(span) ?? [];
 			if (this.#isWhole(span, entries, index)) {
-				yield { batch: frame, pages: entries.length };
+				yield { batch: { bytes: frame.bytes, checksum: frame.checksum }, pages: entries.length };
 				continue;
 			}
 			for (let at = 0; at < entries.length; at += MAX_BATCH_PAGES) {
