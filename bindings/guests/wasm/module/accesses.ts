@@ -19,7 +19,7 @@ function accessOf(opcode: number): MemoryAccess | null {
 	const name = opcodeName(opcode);
 	const parts = /^(i32|i64|f32|f64|v128)\.(?:atomic\.)?(load|store|rmw)/.exec(name);
 	if (parts === null) return null;
-	const [, type, kind] = parts as unknown as [string, ValueType, "load" | "store" | "rmw"];
+	const [, type = "", kind] = parts;
 	const writes = kind !== "load";
 	const lane = immediatesAfter(opcode, 0) === IMMEDIATES.memoryLane;
 	const operands = name.includes("cmpxchg") ? [type, type] : writes || lane ? [type] : [];

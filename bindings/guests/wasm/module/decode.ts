@@ -11,6 +11,7 @@ import {
 	type Memory,
 	type Module,
 	SECTION,
+	SECTION_IDS,
 	SECTION_ORDER,
 	type Section,
 	type SectionId,
@@ -126,8 +127,8 @@ class ModuleDecoder {
 
 	#readHeader(reader: ByteReader): Section {
 		const at = reader.offset;
-		const id = reader.byte();
-		if (id > SECTION.tag) reader.malformed(`unknown section ${id}`, at);
+		const number = reader.byte();
+		const id = SECTION_IDS[number] ?? reader.malformed(`unknown section ${number}`, at);
 		const length = reader.u32();
 		const start = reader.offset;
 		reader.skip(length);
@@ -136,7 +137,7 @@ class ModuleDecoder {
 		// The start section's one entry has no count before it; the data count is a count and nothing else.
 		const counted = id !== SECTION.custom && id !== SECTION.start && id !== SECTION.dataCount;
 		const count = counted ? content.count(SECTION_ENTRIES, `entries in section ${id}`) : 0;
-		return { id: id as SectionId, name, start, end: reader.offset, entries: content.offset, count };
+		return { id, name, start, end: reader.offset, entries: content.offset, count };
 	}
 
 	#readSection(section: Section, reader: ByteReader): void {

@@ -13,21 +13,30 @@ import type { ByteWriter } from "./writer.ts";
 export type SegmentKind = "data" | "elements";
 
 /** Names of the exports this pass adds. */
-export const EXPOSED = {
-	memory: `${RESERVED_PREFIX}memory` as string,
+export const EXPOSED: {
+	readonly memory: string;
 	/** Table of all reachable functions, in the order of `ModuleLayout.reachableFunctions`. */
-	functions: `${RESERVED_PREFIX}functions` as string,
-	table: (index: number): string => `${RESERVED_PREFIX}table:${index}`,
+	readonly functions: string;
+	readonly table: (index: number) => string;
 	/** A global whose value JavaScript reads and writes exactly: i32, i64, references. */
-	global: (index: number): string => `${RESERVED_PREFIX}global:${index}`,
+	readonly global: (index: number) => string;
 	/** Accessors by raw bits for f32 (i32), f64 (i64) and v128 (two i64: `low`, `high`). */
-	readBits: (index: number, half: "low" | "high" = "low"): string => `${RESERVED_PREFIX}read:${index}:${half}`,
-	writeBits: (index: number): string => `${RESERVED_PREFIX}write:${index}`,
+	readonly readBits: (index: number, half?: "low" | "high") => string;
+	readonly writeBits: (index: number) => string;
 	/** An i32 global: 1 once the segment was dropped. */
-	dropped: (kind: SegmentKind, index: number): string => `${RESERVED_PREFIX}dropped:${kind}:${index}`,
+	readonly dropped: (kind: SegmentKind, index: number) => string;
 	/** A function that drops the segment and sets its flag. */
-	drop: (kind: SegmentKind, index: number): string => `${RESERVED_PREFIX}drop:${kind}:${index}`,
-} as const;
+	readonly drop: (kind: SegmentKind, index: number) => string;
+} = {
+	memory: `${RESERVED_PREFIX}memory`,
+	functions: `${RESERVED_PREFIX}functions`,
+	table: (index) => `${RESERVED_PREFIX}table:${index}`,
+	global: (index) => `${RESERVED_PREFIX}global:${index}`,
+	readBits: (index, half = "low") => `${RESERVED_PREFIX}read:${index}:${half}`,
+	writeBits: (index) => `${RESERVED_PREFIX}write:${index}`,
+	dropped: (kind, index) => `${RESERVED_PREFIX}dropped:${kind}:${index}`,
+	drop: (kind, index) => `${RESERVED_PREFIX}drop:${kind}:${index}`,
+};
 
 const GLOBAL_GET = opcodeOf("global.get");
 const GLOBAL_SET = opcodeOf("global.set");

@@ -29,12 +29,12 @@ export interface Watch {
 }
 
 /** Names of the exports that watching adds. */
-export const WATCHED = {
+export const WATCHED: {
 	/** The second memory, with the maps of `page-map.ts`. */
-	map: `${RESERVED_PREFIX}map` as string,
-	/** A table of one slot: the function `(pageIndex) -> ()` that returns once a missing page has arrived. */
-	arrive: `${RESERVED_PREFIX}arrive` as string,
-} as const;
+	readonly map: string;
+	/** A table of one slot: the function `(pageIndex) -> ()` that returns once a page has arrived. */
+	readonly arrive: string;
+} = { map: `${RESERVED_PREFIX}map`, arrive: `${RESERVED_PREFIX}arrive` };
 
 const op = (name: string): number => opcodeOf(name);
 const LOCAL_GET = op("local.get");

@@ -20,6 +20,8 @@ export const SECTION = {
 	tag: 13,
 } as const;
 export type SectionId = (typeof SECTION)[keyof typeof SECTION];
+/** By its number. */
+export const SECTION_IDS: readonly SectionId[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13];
 export const SECTION_ORDER: readonly SectionId[] = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
 
 export interface Span {
