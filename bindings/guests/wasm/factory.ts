@@ -13,6 +13,7 @@ import {
 	type SetUpOptions,
 } from "../../ports/guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
+import type { TrackerName } from "./dirty-tracker.ts";
 import { WasmGuest } from "./guest.ts";
 import { LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import { layoutFacts, MODULE_RESOURCE } from "./guest-state.ts";
@@ -36,6 +37,8 @@ export interface WasmGuestFactoryOptions {
 	readonly sliceMs?: number;
 	/** See StartWasmGuestOptions. */
 	readonly keepShadow?: boolean;
+	/** See StartWasmGuestOptions. Of the guests that arrive here, once they have. */
+	readonly tracker?: TrackerName;
 }
 
 interface KnownProgram {

@@ -4,7 +4,8 @@ import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** See the head of this file. */
 export class WasmDirtyLog implements DirtyLog {
-	readonly tracker = "scan";
+	/** Known once the guest has started. */
+	tracker: "scan" | "barrier" = "scan";
 	readonly #worker: WorkerClient;
 
 	constructor(worker: WorkerClient) {

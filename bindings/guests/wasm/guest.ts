@@ -9,17 +9,11 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
-import {
-	type DirtyLog,
-	type Guest,
-	GuestError,
-	type GuestState,
-	type Interruptions,
-	type PauseOptions,
-} from "../../ports/guest.ts";
+import { type Guest, GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
+import type { BarrierReport, TrackerName } from "./dirty-tracker.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmFaults } from "./guest-faults.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
@@ -44,6 +38,13 @@ export interface StartWasmGuestOptions {
 	readonly moduleBytes?: Uint8Array<ArrayBuffer>;
 	/** {@link DEFAULT_SLICE_MS} if left out. */
 	readonly sliceMs?: number;
+	/**
+	 * How dirty pages are found. `scan` (default) compares the memory with a shadow copy. `barrier` runs code that marks what
+	 * it writes while a cursor is open; it needs a program that declares its host access and a runtime with a second
+	 * WebAssembly memory, and is a scan without them: `guest.dirty.tracker` says which. `verified-barrier` does both, and
+	 * {@link WasmGuest.barrierReport} says what the barrier has missed.
+	 */
+	readonly tracker?: TrackerName;
 	/** Keep the shadow's memory after the last dirty cursor was closed, for the next one. Default false. */
 	readonly keepShadow?: boolean;
 }
@@ -96,7 +97,7 @@ export async function startWasmGuest(options: StartWasmGuestOptions): Promise<Wa
 export class WasmGuest implements Guest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
-	readonly dirty: DirtyLog;
+	readonly dirty: WasmDirtyLog;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
 	declare readonly faulting?: FaultControl;
 	readonly #clock: Clock;
@@ -138,7 +139,7 @@ export class WasmGuest implements Guest {
 		signal?: AbortSignal,
 	): Promise<WasmGuest> {
 		signal?.throwIfAborted();
-		const { programUrl, moduleBytes, sliceMs = DEFAULT_SLICE_MS, keepShadow = false } = options;
+		const { programUrl, moduleBytes, sliceMs = DEFAULT_SLICE_MS, keepShadow = false, tracker = "scan" } = options;
 		if (!(sliceMs > 0)) throw new RangeError(`sliceMs must be above 0, got ${sliceMs}`);
 		const guest = new WasmGuest(options);
 		const onAbort = (): void => guest.#end(signal?.reason, "gone");
@@ -146,13 +147,14 @@ export class WasmGuest implements Guest {
 		try {
 			const hash = moduleBytes && (await moduleFact(moduleBytes)).hash;
 			const order: StartOrder = {
-				...{ programUrl, moduleBytes, sliceMs, keepShadow },
+				...{ programUrl, moduleBytes, sliceMs, keepShadow, tracker },
 				targetPageCount: target?.pageCount,
 				faulting: target?.faulting ?? false,
 				compiled: hash === undefined ? undefined : recallCode(hash),
 			};
 			const facts = await guest.#worker.request({ kind: "start", ...order });
 			guest.#state = new WasmGuestState(guest.#worker, facts, () => guest.#pageCount);
+			guest.dirty.tracker = facts.tracker === "scan" ? "scan" : "barrier";
 			keepCode(facts.module.hash, facts.compiled);
 			if (facts.program.hostAccess === "declared") guest.#declareFaults();
 			if (target !== undefined) {
@@ -289,6 +291,11 @@ export class WasmGuest implements Guest {
 	async prepare(): Promise<void> {
 		this.pages.buffers.prepare(PREPARED_BUFFERS);
 		await this.#worker.run({ name: "prepare" });
+	}
+
+	/** What a verified barrier has found; undefined for other trackers. */
+	async barrierReport(): Promise<BarrierReport | undefined> {
+		return (await this.#worker.run({ name: "barrier-report" })).report;
 	}
 
 	/** What the guest costs now. */

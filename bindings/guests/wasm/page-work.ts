@@ -8,14 +8,22 @@ import { hash64 } from "../../engine/hash.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
 import { PAGE_BYTES } from "../../ports/guest.ts";
 import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
+import { BarrierTracker } from "./barrier-tracker.ts";
 import { BatchSplicer } from "./batch-splicer.ts";
 import type { CompiledEngine } from "./compiled-engine.ts";
+import { type DirtyTracker, type TrackerName, VerifiedTracker } from "./dirty-tracker.ts";
 import { recordError } from "./errors.ts";
 import type { ApplyResult, Empty, EncodeOrder, EncodeResult, Jobs } from "./protocol.ts";
 import { Shadow, type ShadowOptions } from "./shadow.ts";
 
 /** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
 const LIVE_COMPRESS_PAGES = 128;
+
+/** How dirty pages are found, and how a shadow is kept. */
+export interface PageWorkOptions extends ShadowOptions {
+	/** `scan` if left out. */
+	readonly tracker?: TrackerName;
+}
 
 /** Pages whose contents are encoded in one call of an engine. */
 interface Piece {
@@ -27,22 +35,28 @@ interface Piece {
 export class PageWork {
 	readonly #memory: WebAssembly.Memory;
 	readonly #compiled: CompiledEngine;
-	readonly #options: ShadowOptions;
+	readonly #options: PageWorkOptions;
 	readonly #engine: Engine;
 	readonly #kernels: GuestMemoryKernels;
 	readonly #shadow: Shadow;
-	readonly #tracker: ScanTracker;
+	readonly #tracker: DirtyTracker;
+	/** The barrier, where there is one: whoever changes the guest's code binds it. */
+	readonly barrier: BarrierTracker | undefined;
 	#encoder: BatchEncoder | undefined;
 	#decoder: BatchDecoder | undefined;
 
-	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, options: ShadowOptions) {
+	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, options: PageWorkOptions) {
 		this.#memory = memory;
 		this.#compiled = compiled;
 		this.#options = options;
 		this.#engine = createEngine(compiled.engine);
 		this.#kernels = new GuestMemoryKernels(this.#engine, memory, compiled.inplace);
 		this.#shadow = new Shadow(memory, compiled, options);
-		this.#tracker = new ScanTracker(this.#shadow);
+		const scan = new ScanTracker(this.#shadow);
+		const { tracker = "scan" } = options;
+		this.barrier = tracker === "scan" ? undefined : new BarrierTracker(memory);
+		if (this.barrier === undefined) this.#tracker = scan;
+		else this.#tracker = tracker === "barrier" ? this.barrier : new VerifiedTracker(scan, this.barrier);
 	}
 
 	get pageCount(): number {
@@ -55,6 +69,11 @@ export class PageWork {
 
 	get engineBytes(): number {
 		return this.#engine.usedBytes;
+	}
+
+	/** What a verified barrier has found. */
+	get barrierReport(): Jobs["barrier-report"]["result"] {
+		return { report: this.#tracker instanceof VerifiedTracker ? this.#tracker.report : undefined };
 	}
 
 	*open(): Generator<void, Jobs["open"]["result"]> {
@@ -83,7 +102,7 @@ export class PageWork {
 	/** Allocates and touches what a move will need here, and lets every kernel run once: the first call is slower. */
 	*prepare(): Generator<void, void> {
 		// A shadow in use is extended by the tracker alone: it must note the new pages first.
-		if (!this.#tracker.attached) yield* this.#shadow.prefault();
+		if (!this.#tracker.attached && this.#options.tracker !== "barrier") yield* this.#shadow.prefault();
 		this.#shadow.warm();
 		yield;
 		this.#kernels.hashPages(0, 1);

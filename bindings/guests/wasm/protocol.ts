@@ -8,6 +8,7 @@
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
+import type { BarrierReport, TrackerName } from "./dirty-tracker.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 import type { FaultMemory } from "./fault-inbox.ts";
 
@@ -70,6 +71,8 @@ export interface StartOrder {
 	readonly targetPageCount: number | undefined;
 	/** A target that may run while pages are missing. */
 	readonly faulting: boolean;
+	/** What is asked for: a program that does not declare its host access is scanned. */
+	readonly tracker: TrackerName;
 	/** What this process has compiled of the module before. */
 	readonly compiled: CompiledCode | undefined;
 }
@@ -79,6 +82,7 @@ export interface StartedFacts {
 	readonly program: ProgramFacts;
 	readonly maximumPageCount: number;
 	readonly module: ModuleFact;
+	readonly tracker: TrackerName;
 	/** For the next start of the same module. */
 	readonly compiled: CompiledCode;
 }
@@ -147,6 +151,7 @@ export interface Jobs {
 	readonly "end-faults": { readonly order: Empty; readonly result: Empty };
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
+	readonly "barrier-report": { readonly order: Empty; readonly result: { readonly report: BarrierReport | undefined } };
 	readonly "memory-use": { readonly order: Empty; readonly result: WorkerMemoryUse };
 }
 

@@ -1,13 +1,16 @@
 // A started guest inside its worker, and what works beside it: which job may run when, and which code.
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError } from "../../ports/guest.ts";
+import type { AttachedVariant } from "./code-variants.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
+import type { TrackerName } from "./dirty-tracker.ts";
 import { messageOf } from "./errors.ts";
 import { type FaultEvents, FaultWork } from "./fault-work.ts";
 import { GuestInstance, type InstanceParts, LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import type { MemoryWatch } from "./host-access.ts";
 import type { LiveCode } from "./live-code.ts";
 import { describeModule } from "./module/layout.ts";
+import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import { PageWork } from "./page-work.ts";
 import type { ProgramDefinition } from "./program.ts";
@@ -37,8 +40,15 @@ export class WorkerGuest {
 	activated: boolean;
 	readonly #ports: GuestWorkerPorts;
 	readonly #isFaulting: boolean;
+	readonly #tracker: TrackerName;
 	#work: PageWork;
 	#faults: FaultWork | undefined;
+	/** From set-up on until nothing is missing. */
+	#isWaiting: boolean;
+	/** Why the code that is needed could not take over. */
+	#codeFailure: unknown;
+	/** Cursors of the barrier that wait for its code. */
+	#opening = 0;
 
 	private constructor(
 		instance: GuestInstance,
@@ -53,8 +63,10 @@ export class WorkerGuest {
 		this.activated = !isTarget;
 		this.#ports = ports;
 		this.#isFaulting = order.faulting;
+		this.#isWaiting = order.faulting;
 		instance.watch = this.#watch();
-		this.#work = new PageWork(instance.memory, compiled, order);
+		this.#tracker = facts.tracker;
+		this.#work = new PageWork(instance.memory, compiled, { keepShadow: order.keepShadow, tracker: facts.tracker });
 		if (isTarget) this.#work.prepareTarget();
 		const hooks = {
 			quiesce: () => hook("quiesce", () => instance.running.quiesce?.()),
@@ -75,7 +87,8 @@ export class WorkerGuest {
 				"too-large",
 				`a memory of ${wasmPages} pages of 64 KiB; a guest has at most ${LARGEST_WASM_PAGES}`,
 			);
-		const prepare = order.faulting ? waitForPages : undefined;
+		const tracker = program.hostAccess === "declared" && supportsInstrumentation() ? order.tracker : "scan";
+		const prepare = (live: LiveCode) => prepareCode(live, tracker, order.faulting);
 		const parts: InstanceParts = { program, moduleBytes, compiled: order.compiled, prepare };
 		const instance =
 			order.targetPageCount === undefined
@@ -85,6 +98,7 @@ export class WorkerGuest {
 			program: factsOf(program),
 			maximumPageCount: instance.maximumPageCount,
 			module: await moduleFact(moduleBytes),
+			tracker,
 			compiled: instance.compiled,
 		};
 		return new WorkerGuest(instance, order, facts, ports, compileEngines());
@@ -95,8 +109,8 @@ export class WorkerGuest {
 		const work = this.#work;
 		switch (order.name) {
 			case "open":
-				this.#allHere("a shadow of the memory", 0, this.instance.pageCount);
-				return work.open();
+				if (this.#tracker !== "barrier") this.#allHere("a shadow of the memory", 0, this.instance.pageCount);
+				return this.#tracker === "scan" ? work.open() : this.#openMarked();
 			case "peek":
 				return work.peek(order);
 			case "harvest":
@@ -104,7 +118,9 @@ export class WorkerGuest {
 			case "put-back":
 				return work.putBack(order);
 			case "close":
-				return work.close(order);
+				work.close(order);
+				this.#settleCode();
+				return {};
 			case "encode":
 				for (const page of order.pageIndices) this.#allHere("a batch", page, 1);
 				return work.encode(order, () => this.loop.paused);
@@ -127,6 +143,8 @@ export class WorkerGuest {
 				return { bytes: this.instance.moduleBytes.slice() };
 			case "prepare":
 				return this.#prepare();
+			case "barrier-report":
+				return work.barrierReport;
 			case "memory-use":
 				return this.#memoryUse();
 		}
@@ -175,9 +193,10 @@ export class WorkerGuest {
 			onTaken: () => post({ kind: "taken" }),
 			onRefused: (number, error) => post({ kind: "refused", number, error }),
 		};
-		const parts = { memory, clock, events, map: live.map("presence"), decoder: this.#work.decoder };
+		const variant = waitingVariant(this.#tracker);
+		const parts = { memory, clock, events, map: live.map(variant), decoder: this.#work.decoder };
 		const faults = new FaultWork(parts, shared, missing);
-		live.onArrive("presence", (pageIndex) => faults.arrive(pageIndex));
+		live.onArrive(variant, (pageIndex) => faults.arrive(pageIndex));
 		this.#faults = faults;
 		return {};
 	}
@@ -186,8 +205,49 @@ export class WorkerGuest {
 		const remaining = this.#faults?.remaining ?? 0;
 		if (remaining > 0) throw new GuestError("state", `end: ${remaining} pages are still missing`);
 		this.#faults = undefined;
-		this.loop.atBoundary(() => this.instance.live.switchTo("plain"));
+		this.#isWaiting = false;
+		this.#settleCode();
 		return {};
+	}
+
+	/** The code that is needed now: what waits for pages, what marks writes, both or neither. */
+	get #neededCode(): AttachedVariant | "plain" {
+		if (this.#isWaiting) return waitingVariant(this.#tracker);
+		return (this.#work.barrier?.cursors ?? 0) > 0 || this.#opening > 0 ? "barrier" : "plain";
+	}
+
+	/** Brings the code that is needed, at the next call boundary. Where it cannot take over, what runs goes on. */
+	#settleCode(): void {
+		this.loop.atBoundary(() => {
+			const { live } = this.instance;
+			const variant = this.#neededCode;
+			try {
+				live.switchTo(variant);
+				this.#work.barrier?.bind(variant === "barrier" || variant === "watched" ? live.map(variant) : undefined);
+				this.#codeFailure = undefined;
+			} catch (error) {
+				this.#codeFailure = error;
+			}
+		});
+	}
+
+	/** Opens a cursor of the barrier, once its code runs. */
+	async #openMarked(): Promise<Jobs["open"]["result"]> {
+		this.#opening++;
+		try {
+			await new Promise<void>((resolve) => {
+				this.#settleCode();
+				this.loop.atBoundary(resolve);
+			});
+			if (this.#codeFailure === undefined) return toEnd(this.#work.open());
+			throw new GuestError(
+				"state",
+				`the guest's code cannot change now: ${messageOf(this.#codeFailure)}`,
+				this.#codeFailure,
+			);
+		} finally {
+			this.#opening--;
+		}
 	}
 
 	#allHere(what: string, firstPage: number, pageCount: number): void {
@@ -198,7 +258,7 @@ export class WorkerGuest {
 	#watch(): MemoryWatch {
 		return {
 			touch: (pointer, byteLength) => this.#faults?.touch(pointer, byteLength),
-			wrote: () => undefined,
+			wrote: (pointer, byteLength) => this.#work.barrier?.wrote(pointer, byteLength),
 		};
 	}
 
@@ -214,10 +274,25 @@ export class WorkerGuest {
 	}
 }
 
-/** Code that waits for missing pages runs from the start, so that the switch has nothing to do. */
-async function waitForPages(live: LiveCode): Promise<void> {
-	await live.ready("presence");
-	live.switchTo("presence");
+/** The code that waits for missing pages: where a barrier tracks writes it marks them meanwhile. */
+function waitingVariant(tracker: TrackerName): "presence" | "watched" {
+	return tracker === "scan" ? "presence" : "watched";
+}
+
+/** Makes ready what may take over; code that waits for missing pages does at once, so that the switch has nothing to do. */
+async function prepareCode(live: LiveCode, tracker: TrackerName, isFaulting: boolean): Promise<void> {
+	if (tracker !== "scan") await live.ready("barrier");
+	if (!isFaulting) return;
+	await live.ready(waitingVariant(tracker));
+	live.switchTo(waitingVariant(tracker));
+}
+
+/** Runs a job that nobody shares the thread with. */
+function toEnd<Result>(job: Generator<void, Result>): Result {
+	for (;;) {
+		const step = job.next();
+		if (step.done === true) return step.value;
+	}
 }
 
 /** @throws GuestError `state` for whatever a hook throws */
