@@ -9,7 +9,7 @@ export const BATCH_HEADER_BYTES: number = 16;
 /** Bytes of a page's entry in a batch's table. */
 export const BATCH_ENTRY_BYTES: number = 24;
 /** Bytes of a page's hash in the table. */
-export const PAGE_HASH_BYTES: number = 16;
+const PAGE_HASH_BYTES = 16;
 
 /**
  * @param pages pages of a batch

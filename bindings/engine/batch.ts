@@ -27,13 +27,12 @@
 //
 // Kinds 3 to 5 depend on order: batches are to be installed in the order in which they were encoded, none left out. What
 // does not reach the receiver has to be forgotten by the encoder; a delta against anything else is found by its hash.
-export { BatchDecoder, DecodedBatch, type DecodeOptions } from "./batch-decoder.ts";
+export { BatchDecoder, DecodedBatch } from "./batch-decoder.ts";
 export {
 	BatchEncoder,
 	type BatchEncoderOptions,
 	type BatchRequest,
 	type EncodedBatch,
-	type PageSource,
 } from "./batch-encoder.ts";
 export {
 	BATCH_ENTRY_BYTES,
@@ -41,8 +40,6 @@ export {
 	BATCH_LIMIT_PAGES,
 	BatchError,
 	type BatchErrorCode,
-	type BatchOptions,
 	batchHashes,
 	batchLimitBytes,
-	PAGE_HASH_BYTES,
 } from "./batch-layout.ts";

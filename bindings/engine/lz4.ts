@@ -4,7 +4,7 @@ import { checkInteger, type Engine, type Region } from "./engine.ts";
 import { PAGE_BYTES } from "./layout.ts";
 
 /** Largest block, in bytes: the encoder's table holds 16-bit positions. */
-export const LZ4_LIMIT_BYTES: number = 65536;
+const LZ4_LIMIT_BYTES = 65536;
 
 /** Bytes of the encoder's hash table (LZ4_TABLE_BYTES in assembly/lz4.ts). */
 export const LZ4_TABLE_BYTES: number = 16384;
