@@ -5,7 +5,7 @@ import { TypedFastBitSet } from "typedfastbitset";
 import { Bitmap } from "../../bindings/engine/bitmap.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { PageList } from "../../bindings/engine/page-list.ts";
-import { contest } from "../contest.ts";
+import { contest, type Peer } from "../contest.ts";
 import { randomBelow } from "../inputs/synthetic.ts";
 import { NativePeers, nativePeer } from "../native/native-peers.ts";
 import type { BenchOptions, Row } from "../row.ts";
@@ -56,12 +56,8 @@ function roaringOf(bits: Uint32Array): RoaringBitmap32 {
 
 const wanted = (goal: number | undefined): { goal?: number } => (goal === undefined ? {} : { goal });
 
-async function harvestRows(
-	{ name, bits, goals }: Input,
-	bitCount: number,
-	native: NativePeers | undefined,
-	options: BenchOptions,
-): Promise<Row[]> {
+/** Our bitmap, the list that it is read into, and its bytes, which put it back after a harvest. */
+function ourBitmap(bits: Uint32Array, bitCount: number) {
 	const engine = createEngine();
 	const bitmap = new Bitmap(engine, bitCount);
 	const list = new PageList(engine, bits.length + 64);
@@ -69,70 +65,71 @@ async function harvestRows(
 	for (const bit of bits) bytes[bit >> 3]! |= 1 << (bit & 7);
 	bitmap.loadBytes(bytes);
 	engine.prefault();
-	await native?.load("a", bytes);
+	const { region, blockCount } = bitmap;
+	return {
+		bytes,
+		harvest: {
+			name: "harvestInto",
+			before: () => bitmap.loadBytes(bytes),
+			run: () => {
+				bitmap.harvestInto(list);
+				return list.length;
+			},
+		},
+		list: {
+			name: "listInto",
+			run: () => {
+				bitmap.listInto(list);
+				return list.length;
+			},
+		},
+		// The handle remembers its count: the kernel is asked.
+		count: { name: "count", run: () => engine.exports.bitmapCount(region.offset, blockCount, 0, bitCount) },
+	};
+}
+
+async function inputRows(
+	input: Input,
+	bitCount: number,
+	native: NativePeers | undefined,
+	options: BenchOptions,
+): Promise<Row[]> {
+	const { name, bits, goals } = input;
+	const ours = ourBitmap(bits, bitCount);
+	await native?.load("a", ours.bytes);
 	const fast = new TypedFastBitSet(bits);
 	const roaring = roaringOf(bits);
-	const iterate = (): number => {
-		const values = roaring.toUint32Array();
-		return values.length;
-	};
-	const result = await contest(
+	const peer = (name: string, run: () => number, goal: number | undefined): Peer => ({
+		contender: { name, run },
+		...wanted(goal),
+	});
+	const contests = [
+		{
+			name: `list, ${name}`,
+			ours: ours.list,
+			peers: [
+				peer("typedfastbitset", () => fast.array().length, goals.fastbitset),
+				peer("roaring-wasm", () => roaring.toUint32Array().length, goals.roaring),
+			],
+		},
+		{
+			name: `count, ${name}`,
+			ours: ours.count,
+			peers: [
+				...(await nativePeer(native, "count", "popcount (C)")),
+				peer("typedfastbitset", () => fast.size(), goals.fastbitset),
+				peer("roaring-wasm", () => roaring.size, goals.roaring),
+			],
+		},
+		// Last: it leaves nothing to list or to count.
 		{
 			name: `harvest, ${name}`,
-			amount: bits.length,
-			unit: "ns",
-			ours: {
-				name: "harvestInto",
-				before: () => bitmap.loadBytes(bytes),
-				run: () => {
-					bitmap.harvestInto(list);
-					return list.length;
-				},
-			},
+			ours: ours.harvest,
 			peers: await nativePeer(native, "harvest", "ctz loop (C)", wanted(goals.c)),
 		},
-		options,
-	);
-	bitmap.loadBytes(bytes);
-	const listed = {
-		name: "listInto",
-		run: () => {
-			bitmap.listInto(list);
-			return list.length;
-		},
-	};
-	result.push(
-		...(await contest(
-			{
-				name: `list, ${name}`,
-				amount: bits.length,
-				unit: "ns",
-				ours: listed,
-				peers: [
-					{ contender: { name: "typedfastbitset", run: () => fast.array().length }, ...wanted(goals.fastbitset) },
-					{ contender: { name: "roaring-wasm", run: iterate }, ...wanted(goals.roaring) },
-				],
-			},
-			options,
-		)),
-		...(await contest(
-			{
-				name: `count, ${name}`,
-				amount: bits.length,
-				unit: "ns",
-				ours: {
-					name: "count",
-					run: () => engine.exports.bitmapCount(bitmap.region.offset, bitmap.blockCount, 0, bitCount),
-				},
-				peers: [
-					...(await nativePeer(native, "count", "popcount (C)")),
-					{ contender: { name: "typedfastbitset", run: () => fast.size() }, ...wanted(goals.fastbitset) },
-					{ contender: { name: "roaring-wasm", run: () => roaring.size }, ...wanted(goals.roaring) },
-				],
-			},
-			options,
-		)),
-	);
+	];
+	const result: Row[] = [];
+	for (const one of contests) result.push(...(await contest({ ...one, amount: bits.length, unit: "ns" }, options)));
 	roaring.dispose();
 	return result;
 }
@@ -141,7 +138,7 @@ export async function rows(options: BenchOptions): Promise<Row[]> {
 	const native = NativePeers.start();
 	const result: Row[] = [];
 	const { bitCount, list } = inputs(options);
-	for (const input of list) result.push(...(await harvestRows(input, bitCount, native, options)));
+	for (const input of list) result.push(...(await inputRows(input, bitCount, native, options)));
 	native?.stop();
 	return result;
 }
