@@ -6,10 +6,19 @@
 
 // Guests.
 export { MemoryGuest, MemoryGuestFactory, type MemoryGuestOptions } from "./guests/memory/memory-guest.ts";
+export type { BarrierReport, TrackerName } from "./guests/wasm/dirty-tracker.ts";
 export { type EmscriptenOptions, emscriptenOptions, interceptInstantiation } from "./guests/wasm/emscripten.ts";
+export { type EmscriptenCalls, type EmscriptenEnvOptions, emscriptenEnv } from "./guests/wasm/emscripten-env.ts";
 export { CallError, ProgramError, type ProgramErrorCode } from "./guests/wasm/errors.ts";
 export { WasmGuestFactory, type WasmGuestFactoryOptions } from "./guests/wasm/factory.ts";
-export { type StartWasmGuestOptions, startWasmGuest, WasmGuest, type WasmGuestMemoryUse } from "./guests/wasm/guest.ts";
+export {
+	type StartWasmGuestOptions,
+	startWasmGuest,
+	WasmGuest,
+	type WasmGuestMemoryUse,
+	type WasmInterruptions,
+} from "./guests/wasm/guest.ts";
+export { type AccessDescriptor, declareImports, type HostAccess } from "./guests/wasm/host-access.ts";
 export { WasmModuleError, type WasmModuleErrorCode } from "./guests/wasm/module/errors.ts";
 export {
 	defineProgram,
@@ -18,6 +27,7 @@ export {
 	type RunningProgram,
 	type StartContext,
 } from "./guests/wasm/program.ts";
+export { WasiExit, type WasiOptions, wasiImports } from "./guests/wasm/wasi.ts";
 // The handover and the right to run.
 export {
 	MoveLedger,
