@@ -3,11 +3,9 @@
 /** See the head of this file. */
 export interface ClientFigures {
 	readonly answers: number;
-	/** Longest time between two answers, in ms. */
-	readonly longestGapMs: number;
-	/** Whether the move was under way then. */
-	readonly longestGapInMove: boolean;
-	/** The longest while no move was under way, in ms. */
+	/** Longest time between two answers while the move was under way, in ms. */
+	readonly longestGapInMoveMs: number;
+	/** The longest while nothing moved, in ms: what this machine does to any client. */
 	readonly longestGapOutsideMs: number;
 	readonly answersPerSecondBefore: number;
 	readonly answersPerSecondDuring: number;
@@ -36,8 +34,7 @@ export function clientFigures(
 	};
 	return {
 		answers: answeredAtMs.length,
-		longestGapMs: Math.max(inside, outside),
-		longestGapInMove: inside >= outside,
+		longestGapInMoveMs: inside,
 		longestGapOutsideMs: outside,
 		answersPerSecondBefore: rate(first, startMs),
 		answersPerSecondDuring: rate(startMs, endMs),

@@ -93,14 +93,10 @@ function roundsTable(rounds: readonly RoundFacts[]): string {
 function clientTable(client: DemoResult["client"]): string {
 	const rows = table(["client", "", ""], 1);
 	rows.options.colAligns = ["left", "right", "left"];
-	const outside = `${milliseconds(client.longestGapOutsideMs)} when nothing moved`;
 	rows.push(
 		["answers", whole(client.answers), "each number once"],
-		[
-			"longest gap between answers",
-			milliseconds(client.longestGapMs),
-			client.longestGapInMove ? `during the move; ${outside}` : outside,
-		],
+		["longest gap between answers", milliseconds(client.longestGapInMoveMs), "during the move"],
+		["", milliseconds(client.longestGapOutsideMs), "when nothing moved"],
 		["answers per second", whole(client.answersPerSecondBefore), "before the move"],
 		["", whole(client.answersPerSecondDuring), "during it"],
 		["", whole(client.answersPerSecondAfter), "after it"],

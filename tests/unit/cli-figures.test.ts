@@ -24,8 +24,7 @@ test("gaps and rates are told apart by whether a move was under way", () => {
 	const times = [...steady(0, 1000, 10), ...steady(1040, 2000, 20), ...steady(2000, 3000, 5)];
 	const figures = clientFigures(times, { startMs: 1000, endMs: 2000 });
 	assert.is(figures.answers, times.length);
-	assert.is(figures.longestGapMs, 50);
-	assert.ok(figures.longestGapInMove);
+	assert.is(figures.longestGapInMoveMs, 50);
 	assert.is(figures.longestGapOutsideMs, 10);
 	assert.is(Math.round(figures.answersPerSecondBefore), 100);
 	assert.is(Math.round(figures.answersPerSecondDuring), 48);
@@ -35,8 +34,7 @@ test("gaps and rates are told apart by whether a move was under way", () => {
 test("a client without answers has no gaps", () => {
 	assert.equal(clientFigures([], { startMs: 1, endMs: 2 }), {
 		answers: 0,
-		longestGapMs: 0,
-		longestGapInMove: true,
+		longestGapInMoveMs: 0,
 		longestGapOutsideMs: 0,
 		answersPerSecondBefore: 0,
 		answersPerSecondDuring: 0,
