@@ -73,7 +73,7 @@ function rewriting(name: keyof typeof LIVE_PROGRAMS, variant: string, options: R
 }
 
 export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
-	const names = smoke ? (["lua"] as const) : (["sqlite", "quickjs", "lua"] as const);
+	const names = smoke ? (["lua"] as const) : (["sqlite", "quickjs", "lua", "zstd"] as const);
 	const rounds = smoke ? 1 : 21;
 	const all: Row[] = [];
 	for (const name of names) {

@@ -7,7 +7,7 @@ import { attachImports } from "../../bindings/guests/wasm/module/attach.ts";
 import { EXPOSED } from "../../bindings/guests/wasm/module/expose.ts";
 import type { ModuleLayout } from "../../bindings/guests/wasm/module/layout.ts";
 import { type RewriteOptions, rewriteModule } from "../../bindings/guests/wasm/module/rewrite.ts";
-import { freshSqlite, withRewriting } from "./programs.ts";
+import { freshSqlite, freshZstd, withRewriting } from "./programs.ts";
 
 /** Told of every crossing between guest and host. */
 export interface Crossings {
@@ -227,10 +227,29 @@ async function lua(options: RewriteOptions): Promise<LiveProgram> {
 	return { live, work, chat };
 }
 
+async function zstd(options: RewriteOptions): Promise<LiveProgram> {
+	const { program, live } = await startLive(freshZstd, options);
+	const room = 700_000;
+	const [text, packed, unpacked] = [program._malloc(room), program._malloc(room), program._malloc(room)];
+	for (let i = 0, word = 1; i < 400_000; i++) {
+		if (i % 7 === 0) word = (Math.imul(word, 1103515245) + 12345) >>> 0;
+		program.HEAPU8[text + i] = 97 + ((word >>> (i % 5)) % 23);
+	}
+	let level = 0;
+	const work = () => {
+		level = (level % 9) + 1;
+		const byteLength = program._ZSTD_compress(packed, room, text, 400_000, level);
+		return byteLength + program._ZSTD_decompress(unpacked, room, packed, byteLength);
+	};
+	const chat = () => {
+		for (let i = 0; i < 150; i++) {
+			program.HEAPU8.fill(i, unpacked, unpacked + 100);
+			program._ZSTD_compress(packed, room, text + 50 * i, 40_000, (i % 7) + 1);
+		}
+	};
+	return { live, work, chat };
+}
+
 export const LIVE_PROGRAMS: Readonly<
-	Record<"sqlite" | "quickjs" | "lua", (options: RewriteOptions) => Promise<LiveProgram>>
-> = {
-	sqlite,
-	quickjs,
-	lua,
-};
+	Record<"sqlite" | "quickjs" | "lua" | "zstd", (options: RewriteOptions) => Promise<LiveProgram>>
+> = { sqlite, quickjs, lua, zstd };

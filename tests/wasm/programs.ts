@@ -15,6 +15,7 @@ export const PROGRAMS = {
 	quickjsAsyncify: "@jitl/quickjs-wasmfile-release-asyncify/dist/emscripten-module.wasm",
 	lua: "wasmoon/dist/glue.wasm",
 	roaring: "roaring-wasm/index.wasm",
+	zstd: "@bokuweb/zstd-wasm/dist/common/zstd.wasm",
 	xxhash: "xxhash-wasm/workerd/xxhash.wasm",
 } as const;
 
@@ -35,11 +36,30 @@ export function installedModules(): { path: string; bytes: Uint8Array<ArrayBuffe
 		.map((path) => ({ path: path.slice(packages.length + 1), bytes: new Uint8Array(readFileSync(path)) }));
 }
 
+const load = createRequire(join(packages, "package.json"));
+
 /** The package keeps one instance for all callers; loaded anew it makes another. */
 export function freshSqlite(): Promise<SqlJsStatic> {
-	const load = createRequire(join(packages, "package.json"));
 	delete load.cache[load.resolve("sql.js")];
 	return load("sql.js")();
+}
+
+/** What the glue of zstd gives: the C functions, and views of memory. */
+export interface Zstd {
+	readonly HEAPU8: Uint8Array;
+	readonly _malloc: (byteLength: number) => number;
+	readonly _ZSTD_compress: (to: number, room: number, from: number, byteLength: number, level: number) => number;
+	readonly _ZSTD_decompress: (to: number, room: number, from: number, byteLength: number) => number;
+}
+
+/** Likewise. */
+export async function freshZstd(): Promise<Zstd> {
+	const folder = join(packages, "@bokuweb/zstd-wasm/dist/common");
+	for (const file of ["module.js", "zstd.js"]) delete load.cache[join(folder, file)];
+	const { Module, waitInitialized } = load(join(folder, "module.js"));
+	Module.init(programBytes("zstd"));
+	await waitInitialized();
+	return Module;
 }
 
 export interface Instantiated {
