@@ -4,7 +4,6 @@ import { createRequire } from "node:module";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { ProcessCommand } from "../ports/process.ts";
-import { messageWithCauses } from "./failure.ts";
 import type { RuntimeName } from "./options.ts";
 import type { Workload } from "./workloads.ts";
 
@@ -35,30 +34,34 @@ export function programUrl(workload: Workload, dist: URL): string {
 	if (!existsSync(url)) throw new MissingError(`${fileURLToPath(url)} is missing: build it with npm run build`);
 	try {
 		createRequire(url).resolve(workload.packageName);
-	} catch (cause) {
-		throw new MissingError(
-			`${workload.title} comes from the npm package ${workload.packageName}: npm install ${workload.packageName}`,
-			{
-				cause,
-			},
-		);
+	} catch {
+		// What the resolver says is where it looked: no help to anybody.
+		const { title, packageName } = workload;
+		throw new MissingError(`${title} comes from the npm package ${packageName}: npm install ${packageName}`);
 	}
 	return url.href;
 }
 
 /** The executable itself: the package's wrapper script would orphan it when it is killed. */
 function denoExecutable(dist: URL): string {
+	const installer = denoInstaller(dist);
+	const path: unknown = installer?.();
+	if (typeof path === "string") return path;
+	throw new MissingError(
+		"the npm package deno does not say where its executable is: npm install deno@2.9.5 is known to",
+	);
+}
+
+/** @throws {MissingError} without the package */
+function denoInstaller(dist: URL): (() => unknown) | undefined {
+	let installer: unknown;
 	try {
-		const installer: unknown = createRequire(dist)("deno/install_api.cjs");
-		if (typeof installer === "object" && installer !== null && "runInstall" in installer) {
-			const { runInstall } = installer;
-			const path: unknown = typeof runInstall === "function" ? runInstall() : undefined;
-			if (typeof path === "string") return path;
-		}
-		throw new MissingError("its package has changed");
-	} catch (cause) {
-		throw new MissingError(`Deno comes from the npm package deno: npm install deno (${messageWithCauses(cause)})`, {
-			cause,
-		});
+		installer = createRequire(dist)("deno/install_api.cjs");
+	} catch {
+		// What the resolver says is where it looked: no help to anybody.
+		throw new MissingError("Deno comes from the npm package deno: npm install deno");
 	}
+	if (typeof installer !== "object" || installer === null || !("runInstall" in installer)) return undefined;
+	const { runInstall } = installer;
+	return typeof runInstall === "function" ? () => runInstall() : undefined;
 }
