@@ -6,7 +6,7 @@
 
 // Guests.
 export { MemoryGuest, MemoryGuestFactory, type MemoryGuestOptions } from "./guests/memory/memory-guest.ts";
-export type { BarrierReport, TrackerName } from "./guests/wasm/dirty-tracker.ts";
+export type { TrackerName } from "./guests/wasm/dirty-tracker.ts";
 export { type EmscriptenOptions, emscriptenOptions, interceptInstantiation } from "./guests/wasm/emscripten.ts";
 export { type EmscriptenCalls, type EmscriptenEnvOptions, emscriptenEnv } from "./guests/wasm/emscripten-env.ts";
 export { CallError, ProgramError, type ProgramErrorCode } from "./guests/wasm/errors.ts";
@@ -27,6 +27,7 @@ export {
 	type RunningProgram,
 	type StartContext,
 } from "./guests/wasm/program.ts";
+export type { BarrierReport } from "./guests/wasm/verified-tracker.ts";
 export { WasiExit, type WasiOptions, wasiImports } from "./guests/wasm/wasi.ts";
 // The handover and the right to run.
 export {

@@ -1,8 +1,10 @@
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { WasmGuestFactory } from "../../bindings/guests/wasm/factory.ts";
 import { startWasmGuest } from "../../bindings/guests/wasm/guest.ts";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
 import { guestPorts, programUrl } from "../wasm/guest-ports.ts";
+import { discardGuests, startGuest } from "../wasm/open-guests.ts";
 import { pagedModule } from "../wasm/paged-module.ts";
 import type { PagedRequest } from "../wasm/paged-program.ts";
 import { guestContract } from "./suites/guest.ts";
@@ -34,8 +36,13 @@ if (supportsInstrumentation())
 			};
 		},
 	});
-else {
-	const test = suite("guest contract: wasm with a write barrier, without a second memory");
-	test("scans instead (tests/guests/wasm-barrier.test.ts)", () => undefined);
-	test.run();
-}
+
+const test = suite("wasm guests with a write barrier: where there are any");
+test.after.each(discardGuests);
+
+test("a runtime without a second memory scans instead", async () => {
+	const { dirty } = await startGuest("paged", { tracker: "barrier" });
+	assert.is(dirty.tracker, supportsInstrumentation() ? "barrier" : "scan");
+});
+
+test.run();

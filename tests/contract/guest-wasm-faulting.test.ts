@@ -1,9 +1,11 @@
 import { suite } from "uvu";
+import * as assert from "uvu/assert";
 import { WasmGuestFactory } from "../../bindings/guests/wasm/factory.ts";
 import { startWasmGuest, WasmGuest } from "../../bindings/guests/wasm/guest.ts";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
 import type { Guest } from "../../bindings/ports/guest.ts";
 import { guestPorts, programUrl } from "../wasm/guest-ports.ts";
+import { discardGuests, startGuest } from "../wasm/open-guests.ts";
 import type { PagedRequest } from "../wasm/paged-program.ts";
 import { faultingGuestContract } from "./suites/faulting-guest.ts";
 
@@ -31,8 +33,15 @@ if (supportsInstrumentation())
 		read: async (target, at, byteLength) => (await ask(target, { read: at, byteLength })) as Uint8Array,
 		write: async (target, at, bytes) => void (await ask(target, { write: at, bytes })),
 	});
-else {
-	const test = suite("faulting guest contract: wasm, without a second memory");
-	test("is refused by name before anything is allocated (tests/guests/wasm-faults.test.ts)", () => undefined);
-	test.run();
-}
+
+const test = suite("faulting wasm guests: where there are any");
+test.after.each(discardGuests);
+
+test("a runtime without a second memory refuses at the handshake", async () => {
+	const { state } = await startGuest("paged");
+	const factory = await WasmGuestFactory.open({ ...ports, programUrls: [url] });
+	const facts = factory.check(state.layout(), { faulting: true }).map(({ fact }) => fact);
+	assert.equal(facts, supportsInstrumentation() ? [] : ["faulting"]);
+});
+
+test.run();

@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { emscriptenOptions, interceptInstantiation } from "../../bindings/guests/wasm/emscripten.ts";
+import { HostAccess, UNWATCHED } from "../../bindings/guests/wasm/host-access.ts";
 import { checkProgram, defineProgram, programOf, type StartContext } from "../../bindings/guests/wasm/program.ts";
 import { scratchModule } from "../wasm/scratch-module.ts";
 
@@ -8,15 +9,18 @@ const test = suite("wasm guest: programs and glue");
 
 const guestInstance = { exports: { isGuest: true } } as unknown as WebAssembly.Instance;
 
+const notHere = (): never => {
+	throw new TypeError("not here");
+};
+
 function context(minimumMemoryPages = 0, fail?: Error): StartContext & { imports: WebAssembly.Imports[] } {
 	const imports: WebAssembly.Imports[] = [];
 	return {
 		imports,
 		moduleBytes: new Uint8Array(0),
 		minimumMemoryPages,
-		memory: () => {
-			throw new TypeError("not here");
-		},
+		memory: notHere,
+		host: new HostAccess(notHere, () => UNWATCHED),
 		async instantiate(given) {
 			if (fail !== undefined) throw fail;
 			imports.push(given);

@@ -13,13 +13,14 @@ import { type Guest, GuestError, type GuestState, type Interruptions, type Pause
 import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
-import type { BarrierReport, TrackerName } from "./dirty-tracker.ts";
+import type { TrackerName } from "./dirty-tracker.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmFaults } from "./guest-faults.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
 import { moduleFact } from "./module-hash.ts";
 import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import type { BarrierReport } from "./verified-tracker.ts";
 import { WorkerClient } from "./worker-client.ts";
 
 /** Live work holds the guest's thread at most so long at a time, in ms. */

@@ -132,6 +132,7 @@ export class HostAccess {
 	/** A view that lasts until the memory grows, its pages here. Modules give pointers beyond 2 GiB as negative numbers. */
 	#range(given: number, byteLength: number): Uint8Array<ArrayBuffer> {
 		const { buffer } = this.#memory();
+		if (!(buffer instanceof ArrayBuffer)) throw new TypeError("memory: a guest's memory is unshared");
 		const pointer = given < 0 ? given >>> 0 : given;
 		const fits = Number.isInteger(pointer) && Number.isInteger(byteLength) && byteLength >= 0;
 		if (!fits || pointer + byteLength > buffer.byteLength)

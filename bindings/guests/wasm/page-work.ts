@@ -11,10 +11,11 @@ import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
 import { BarrierTracker } from "./barrier-tracker.ts";
 import { BatchSplicer } from "./batch-splicer.ts";
 import type { CompiledEngine } from "./compiled-engine.ts";
-import { type DirtyTracker, type TrackerName, VerifiedTracker } from "./dirty-tracker.ts";
+import type { DirtyTracker, TrackerName } from "./dirty-tracker.ts";
 import { recordError } from "./errors.ts";
 import type { ApplyResult, Empty, EncodeOrder, EncodeResult, Jobs } from "./protocol.ts";
 import { Shadow, type ShadowOptions } from "./shadow.ts";
+import { VerifiedTracker } from "./verified-tracker.ts";
 
 /** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
 const LIVE_COMPRESS_PAGES = 128;

@@ -8,9 +8,10 @@
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
-import type { BarrierReport, TrackerName } from "./dirty-tracker.ts";
+import type { TrackerName } from "./dirty-tracker.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 import type { FaultMemory } from "./fault-inbox.ts";
+import type { BarrierReport } from "./verified-tracker.ts";
 
 /** Host to worker. */
 export type HostMessage =

@@ -1,7 +1,8 @@
 // Runs passes over the code. A body is written anew only if a pass changes it; what no pass touches is copied in spans.
 import { InstructionCursor } from "./cursor.ts";
 import type { ModuleEdit } from "./edit.ts";
-import { LOCALS } from "./limits.ts";
+import { WasmModuleError } from "./errors.ts";
+import { BODY_BYTES, LOCALS } from "./limits.ts";
 import { type Module, SECTION, type Span } from "./model.ts";
 import { ByteReader } from "./reader.ts";
 import { NUMBER_TYPES, readValueType, type ValueType } from "./types.ts";
@@ -82,9 +83,21 @@ export class BodyEdit {
 		return index;
 	}
 
+	/** @throws WasmModuleError `limit` when what was added makes the body larger than engines take */
+	#checkSize(): void {
+		const locals = this.locals + this.#addedTypes.length;
+		if (locals <= LOCALS && this.#out.length <= BODY_BYTES) return;
+		throw new WasmModuleError(
+			"limit",
+			`function ${this.functionIndex} would have ${locals} locals and ${this.#out.length} bytes once it is watched, more than engines take (${LOCALS}, ${BODY_BYTES}): use the scan tracker and pre-copy for this program`,
+			this.code.start,
+		);
+	}
+
 	/** Writes the whole body, `declared` being the old local declarations and their number. */
 	write(writer: ByteWriter, span: Span, declared: Span & { readonly count: number }): void {
 		this.#copyTo(span.end);
+		this.#checkSize();
 		writer.sized(() => {
 			writer.u32(declared.count + this.#addedTypes.length).copy(this.#source, declared.start, declared.end);
 			for (const type of this.#addedTypes) writer.u32(1).byte(NUMBER_TYPES.get(type)!);
