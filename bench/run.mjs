@@ -33,8 +33,10 @@ function benches() {
 /** Bundles the benches, and what platform code starts as workers, into one flat folder. @returns bench → bundle */
 async function bundle(files) {
 	const { build } = await import("esbuild");
-	const outdir = join(root, "build", "bench");
-	rmSync(outdir, { recursive: true, force: true });
+	// A folder of its own: another run may be under way.
+	const outdir = join(root, "build", `bench-${process.pid}`);
+	process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
+	process.on("SIGINT", () => process.exit(130));
 	const flat = (file) => file.replaceAll("/", "--").replace(/\.ts$/, "");
 	const entryPoints = Object.fromEntries(files.map((file) => [flat(file), join(here, file)]));
 	for (const name of readdirSync(join(root, "bindings/platform"), { recursive: true }).map(String))
