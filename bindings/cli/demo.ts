@@ -13,7 +13,7 @@ import { type ClientFigures, clientFigures } from "./client-figures.ts";
 import type { Display } from "./display.ts";
 import { hostCommand, programUrl } from "./executables.ts";
 import { HostEndedError, HostProcess } from "./host-process.ts";
-import type { FailureReport, MoveReport } from "./messages.ts";
+import type { AgainOrder, FailureReport, HostEvent, MoveReport } from "./messages.ts";
 import { NumberedClient } from "./numbered-client.ts";
 import type { DemoOptions } from "./options.ts";
 import { type Check, compareRuns, DIGEST_REQUEST, undisturbedRun } from "./verdict.ts";
@@ -23,6 +23,8 @@ const SILENCE_MS = 90_000;
 const WATCH_MS = 500;
 /** How long a target may take to notice that the source is dead, in ms. */
 const NOTICE_MS = 40_000;
+/** How often an interrupted post-copy move is taken up again. */
+const RECOVERIES = 3;
 /** Answered numbers that are sent once more after the move, on purpose. */
 const REPEATS = 16;
 
@@ -39,7 +41,7 @@ export interface DemoServices {
 
 /** How the demo went. */
 export interface DemoResult {
-	readonly outcome: "moved" | "kept" | "unconfirmed";
+	readonly outcome: MoveReport["outcome"];
 	/** Why it is not `moved`. */
 	readonly failure: FailureReport | undefined;
 	/** What a host said on standard error before it ended on its own. */
@@ -63,7 +65,19 @@ class SilenceError extends Error {
 	readonly code = "silence";
 }
 
-/** Runs the demo. @throws {HostEndedError}, {HostRefusal}, {MissingError}, {SilenceError}, the signal's reason */
+/** The target of a post-copy move cannot wait for pages: nothing has been started. */
+class CannotWaitError extends Error {
+	override readonly name = "CannotWaitError";
+	readonly code = "refused";
+}
+
+/** The guest runs at the target, and what it lacks does not come any more. */
+class PagesLostError extends Error {
+	override readonly name = "PagesLostError";
+	readonly code = "pages-lost";
+}
+
+/** Runs the demo. @throws {HostEndedError}, {CannotWaitError}, {PagesLostError}, {HostRefusal}, {MissingError}, {SilenceError}, the signal's reason */
 export async function runDemo(options: DemoOptions, services: DemoServices): Promise<DemoResult> {
 	const demo = new Demo(options, services);
 	try {
@@ -150,6 +164,12 @@ class Demo {
 		const [source, target] = await Promise.allSettled([this.#startHost("source"), this.#startHost("target")]);
 		if (source.status === "rejected") throw source.reason;
 		if (target.status === "rejected") throw target.reason;
+		const { technique, to } = this.#options;
+		if (pagesFollow(technique) && !target.value.hello.waitsForPages)
+			throw new CannotWaitError(
+				`${technique} refused: the target, ${target.value.hello.runtime}, has no second WebAssembly memory, in which a guest's missing pages are looked up: ` +
+					`${to === "node" ? "run this with Node 22 or later, or use --to deno" : "use --to node with Node 22 or later"}, or use --technique pre-copy`,
+			);
 		return [source.value, target.value];
 	}
 
@@ -186,20 +206,24 @@ class Demo {
 
 	/** Moves the guest, and finds out whom it belongs to whatever happened. */
 	async #settle(source: HostProcess, target: HostProcess, door: StreamAddress): Promise<Settled> {
-		const { technique, verification, bandwidthBytesPerMs } = this.#options;
+		const { technique, push, verification, bandwidthBytesPerMs } = this.#options;
 		const { display } = this.#services;
-		const received = this.#reception(target);
+		const received = reception(target);
 		const silence = source.on((event) => {
 			if (event.news === "progress") display.progress(event.progress);
 		});
 		const clients = target.hello.clients;
-		const rate = bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs };
+		const rate = {
+			...(bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs }),
+			...(push === undefined ? {} : { push }),
+		};
 		try {
 			const order = { technique, target: door, clients, verification, ...rate };
-			const report = await source.order("move", order);
+			const first = await source.order("move", order);
+			const report = await this.#recovered(first, source, target, { moveId: first.moveId, target: door, clients });
 			if (report.outcome === "unconfirmed") return await this.#resolve(source, target, door, report);
 			const { outcome, failure, metrics } = report;
-			return { outcome, failure, metrics, home: outcome === "moved" ? target : source };
+			return { outcome, failure, metrics, home: outcome === "kept" ? source : target };
 		} catch (error) {
 			if (!(error instanceof HostEndedError)) throw error;
 			return await this.#withoutSource(error, target, received);
@@ -207,6 +231,28 @@ class Demo {
 			silence();
 			display.progressEnd();
 		}
+	}
+
+	/** Takes a post-copy move up again whose link was lost. @throws {PagesLostError} when that does not help */
+	async #recovered(
+		first: MoveReport,
+		source: HostProcess,
+		target: HostProcess,
+		again: AgainOrder,
+	): Promise<MoveReport> {
+		let report = first;
+		for (let tries = 0; report.recoverable && !target.gone && tries < RECOVERIES; tries++) {
+			this.#services.display.step(
+				"move",
+				`${report.outcome}: ${report.failure?.message ?? ""}; going on over another link`,
+			);
+			report = await source.order("recover", again);
+		}
+		if (report.outcome !== "interrupted") return report;
+		const why = target.gone ? (await target.ended).message : (report.failure?.message ?? "");
+		throw new PagesLostError(
+			`${why}, while pages were missing there: what the guest did at the target is lost; the source has it as it was at the switch`,
+		);
 	}
 
 	/**
@@ -230,19 +276,18 @@ class Demo {
 	}
 
 	/** The source is dead. Its guest lives on only if the target had been told to run. */
-	async #withoutSource(
-		error: HostEndedError,
-		target: HostProcess,
-		received: Promise<"running" | "discarded">,
-	): Promise<Settled> {
+	async #withoutSource(error: HostEndedError, target: HostProcess, received: Promise<Received>): Promise<Settled> {
 		const { clock } = this.#services.platform;
+		const discarded = { outcome: "discarded", lostPages: 0 } as const;
 		const timer = new AbortController();
 		const late = clock.sleep(NOTICE_MS, timer.signal).then(
-			() => "discarded" as const,
-			() => "discarded" as const,
+			() => discarded,
+			() => discarded,
 		);
-		const outcome = await Promise.race([received, late, target.ended.then(() => "discarded" as const)]);
+		const { outcome, lostPages } = await Promise.race([received, late, target.ended.then(() => discarded)]);
 		timer.abort();
+		if (lostPages > 0)
+			throw new PagesLostError(`${error.message}: the guest runs at the target, and ${lostPages} pages of it are lost`);
 		if (outcome === "discarded") {
 			const message = `${error.message}, and its guest with it; the target had not been told to run and has discarded what it had`;
 			throw new HostEndedError(message, error.errorText);
@@ -256,14 +301,6 @@ class Demo {
 		return { outcome: "moved", failure, metrics: undefined, home: target };
 	}
 
-	#reception(target: HostProcess): Promise<"running" | "discarded"> {
-		return new Promise((resolve) => {
-			target.on((event) => {
-				if (event.news === "received" && event.outcome !== "answered") resolve(event.outcome);
-			});
-		});
-	}
-
 	/** The last numbers that the source answered. */
 	#numbersBefore(startMs: number): number[] {
 		const answered = this.#client.answeredAtMs.findIndex((at) => at >= startMs);
@@ -272,8 +309,10 @@ class Demo {
 	}
 
 	#moveCheck({ outcome, failure, metrics }: Settled): Check {
-		const how =
-			metrics?.verification === "full" ? "memory and state hashed again at the pause" : "each page hashed on its way";
+		const full = pagesFollow(this.#options.technique)
+			? "each page hashed as it came, and compared with the source's at the end"
+			: "memory and state hashed again at the pause";
+		const how = metrics?.verification === "full" ? full : "each page hashed on its way";
 		const ok = outcome === "moved";
 		return { name: "move", ok, detail: ok ? how : `${outcome}: ${failure?.message ?? "for no reason given"}` };
 	}
@@ -339,4 +378,27 @@ class Demo {
 			timer.abort();
 		}
 	}
+}
+
+/** How a target took a guest in. */
+interface Received {
+	readonly outcome: "running" | "discarded";
+	/** Pages that it lacks, when nobody sends them any more. */
+	readonly lostPages: number;
+}
+
+/** What becomes of a guest that comes in, all of its pages included. */
+function reception(target: HostProcess): Promise<Received> {
+	return new Promise((resolve) => {
+		target.on((event: HostEvent) => {
+			if (event.news === "received" && event.outcome !== "answered" && !event.paging)
+				resolve({ outcome: event.outcome, lostPages: 0 });
+			if (event.news === "paged") resolve({ outcome: "running", lostPages: event.missingPages });
+		});
+	});
+}
+
+/** Techniques whose target runs before its pages have come. */
+function pagesFollow(technique: DemoOptions["technique"]): boolean {
+	return technique === "post-copy" || technique === "hybrid";
 }

@@ -4,8 +4,8 @@ import type { FailureReport } from "./messages.ts";
 /** Why a host cannot do what it was told. */
 export class HostError extends Error {
 	override readonly name = "HostError";
-	readonly code: "no-guest" | "has-guest";
-	constructor(code: "no-guest" | "has-guest", message: string) {
+	readonly code: "no-guest" | "has-guest" | "no-pages";
+	constructor(code: HostError["code"], message: string) {
 		super(message);
 		this.code = code;
 	}

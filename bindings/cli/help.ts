@@ -14,7 +14,10 @@ export const HELP = `pageferry: moves running machines between processes
 
 options of demo
   --program sqlite|quickjs|lua           what runs in the guest                         [sqlite]
-  --technique pre-copy|stop-and-copy     how it is moved                                [pre-copy]
+  --technique pre-copy|stop-and-copy|post-copy|hybrid
+                                         how it is moved                                [pre-copy]
+  --push demand|active|prepaging|turns   of post-copy and hybrid: how its pages follow; demand pushes
+                                         after 3 s what the guest has not touched       [prepaging]
   --from node|deno  --to node|deno       where it comes from and where it goes          [node, node]
   --link tcp|unix                        loopback TCP or a unix-domain socket           [tcp]
   --memory MiB                           incompressible ballast in the guest            [64]
@@ -23,6 +26,8 @@ options of demo
   --verification transport|full          full hashes the paused guest once more         [full]
   --bandwidth MB/s                       cap of the live rounds                         [none]
   --json FILE                            everything as JSON
+
+Post-copy and hybrid need a target on Node 22 or later, or on Deno (--to deno).
 
 exit code  0 moved and verified   1 not moved, not verified, or not yet   2 wrong use   130 interrupted
 `;

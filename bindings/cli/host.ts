@@ -4,19 +4,23 @@
  */
 
 import { startWasmGuest } from "../guests/wasm/guest.ts";
+import { supportsInstrumentation } from "../guests/wasm/module/page-map.ts";
 import { MoveLedger, type SourceWord, type TargetWord } from "../handover/ledger.ts";
 import { openLink } from "../links/open-link.ts";
+import { hybrid } from "../migration/hybrid.ts";
 import type { MoveProgress } from "../migration/metrics.ts";
-import type { MoveOptions, MoveResult, MoveServices } from "../migration/move.ts";
+import type { MoveOptions, MoveServices } from "../migration/move.ts";
+import { postCopy } from "../migration/post-copy.ts";
 import { preCopy } from "../migration/pre-copy.ts";
 import { decideMove, type Resolution, resolveMove } from "../migration/resolve.ts";
+import type { OwedPages, PostCopyResult } from "../migration/results.ts";
 import { stopAndCopy } from "../migration/stop-and-copy.ts";
 import type { StreamAddress } from "../ports/byte-stream.ts";
 import { LinkError } from "../ports/link.ts";
 import type { Platform } from "../ports/platform.ts";
-import { reportFailure } from "./failure.ts";
+import { HostError, reportFailure } from "./failure.ts";
 import { LineStream } from "./line-stream.ts";
-import type { HostNews, HostOrder, HostOrders, MoveOrder, MoveReport, SettledReport } from "./messages.ts";
+import type { AgainOrder, HostNews, HostOrder, HostOrders, MoveOrder, MoveReport, SettledReport } from "./messages.ts";
 import { Reception } from "./reception.ts";
 import { RequestServer } from "./request-server.ts";
 import { Seat } from "./seat.ts";
@@ -51,6 +55,8 @@ class Host {
 	readonly #reception: Reception;
 	readonly #targetLedger = new MoveLedger<TargetWord>("target");
 	readonly #sourceLedger = new MoveLedger<SourceWord>("source");
+	/** Pages that the target of a post-copy move still needs. */
+	#owed: OwedPages | undefined;
 
 	constructor(config: HostConfig, control: Control, seat: Seat) {
 		this.#config = config;
@@ -68,7 +74,8 @@ class Host {
 		const { platform, token, pid, runtime } = this.#config;
 		const server = await RequestServer.open(platform, this.#seat);
 		try {
-			await this.#control.send({ news: "hello", token, pid, runtime, clients: server.address });
+			const waitsForPages = supportsInstrumentation();
+			await this.#control.send({ news: "hello", token, pid, runtime, waitsForPages, clients: server.address });
 			for await (const order of this.#control.messages()) void this.#obey(order, server);
 		} catch (error) {
 			// A command that is killed does not close in order.
@@ -103,6 +110,8 @@ class Host {
 				return this.#move(message.order, server);
 			case "resolve":
 				return this.#resolve(message.order, server);
+			case "recover":
+				return this.#recover(message.order, server);
 			case "decide":
 				return this.#decide(message.order, server);
 		}
@@ -136,26 +145,48 @@ class Host {
 		const { clock, random } = platform;
 		const services: MoveServices = { guest, link, clock, random, ledger: this.#sourceLedger };
 		this.#seat.leaving(order.clients);
-		const result = await this.#run(order, services);
-		this.#settle(result.outcome, order.clients, server);
-		const { outcome, moveId, metrics } = result;
-		return { outcome, moveId, metrics, failure: outcome === "moved" ? undefined : reportFailure(result.error) };
+		return this.#moveReport(await this.#run(order, services, server), order.clients, server);
 	}
 
-	#run(order: MoveOrder, services: MoveServices): Promise<MoveResult> {
-		const { verification, moveId, bandwidthBytesPerMs, downtimeLimitMs, deadlines } = order;
+	#moveReport(result: PostCopyResult, clients: StreamAddress, server: RequestServer): MoveReport {
+		this.#owed = "paging" in result ? result.paging : undefined;
+		this.#settle(result.outcome, clients, server);
+		const { outcome, moveId, metrics } = result;
+		const failure = outcome === "moved" ? undefined : reportFailure(result.error);
+		return { outcome, moveId, metrics, failure, recoverable: this.#owed !== undefined };
+	}
+
+	#run(order: MoveOrder, services: MoveServices, server: RequestServer): Promise<PostCopyResult> {
+		const { technique, push, verification, moveId, bandwidthBytesPerMs, downtimeLimitMs, deadlines } = order;
+		const tell = this.#throttledProgress();
 		const options: MoveOptions = {
 			verification,
-			onProgress: this.#throttledProgress(),
+			onProgress: (progress) => {
+				// The guest answers there already; its clients need not wait for the pages.
+				if (progress.phase === "paging") server.announce(order.clients);
+				tell(progress);
+			},
 			...(moveId !== undefined && { moveId }),
 			...(bandwidthBytesPerMs !== undefined && { bandwidthBytesPerMs }),
 			...(deadlines !== undefined && { deadlines }),
 		};
-		if (order.technique === "stop-and-copy") return stopAndCopy(services, options);
+		const pushed = push === undefined ? options : { ...options, push };
+		if (technique === "stop-and-copy") return stopAndCopy(services, options);
+		if (technique === "post-copy") return postCopy(services, pushed);
+		if (technique === "hybrid") return hybrid(services, pushed);
 		return preCopy(services, { ...options, ...(downtimeLimitMs !== undefined && { downtimeLimitMs }) });
 	}
 
-	async #resolve(order: HostOrders["resolve"]["order"], server: RequestServer): Promise<SettledReport> {
+	/** @throws {HostError} `no-pages` when no post-copy move of this name waits for it */
+	async #recover(order: AgainOrder, server: RequestServer): Promise<MoveReport> {
+		const owed = this.#owed;
+		if (owed?.moveId !== order.moveId)
+			throw new HostError("no-pages", `the move '${order.moveId}' does not wait for another connection`);
+		const link = openLink(await this.#config.platform.connect(order.target));
+		return this.#moveReport(await owed.recover(link), order.clients, server);
+	}
+
+	async #resolve(order: AgainOrder, server: RequestServer): Promise<SettledReport> {
 		const { platform } = this.#config;
 		const { guest } = this.#seat;
 		const link = openLink(await platform.connect(order.target));
@@ -176,7 +207,7 @@ class Host {
 	}
 
 	/** Puts the seat and the clients in line with whom the guest belongs to. */
-	#settle(outcome: "moved" | "kept" | "unconfirmed", clients: StreamAddress, server: RequestServer): void {
+	#settle(outcome: PostCopyResult["outcome"], clients: StreamAddress, server: RequestServer): void {
 		if (outcome === "kept") this.#seat.stayed();
 		if (outcome !== "moved") return;
 		this.#seat.left(this.#seat.guest);

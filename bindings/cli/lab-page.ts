@@ -7,7 +7,7 @@ import { AriaComponent, GridComponent, LegendComponent, TitleComponent } from "e
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 import type { ReportFigure } from "../lab/papers/report.ts";
-import type { LabOutcome } from "./lab.ts";
+import type { LabOutcome } from "./lab-outcome.ts";
 
 use([BarChart, LineChart, AriaComponent, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 

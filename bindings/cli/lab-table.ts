@@ -1,6 +1,6 @@
 /** The lab's results as tables. */
 import Table from "cli-table3";
-import { isWorse, type LabOutcome } from "./lab.ts";
+import { isWorse, type LabOutcome } from "./lab-outcome.ts";
 
 const COMPACT = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
 

@@ -3,17 +3,11 @@ import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { EXPERIMENTS } from "../lab/papers/index.ts";
-import { type Experiment, LabBench, type Report, VERDICTS } from "../lab/papers/report.ts";
+import { type Experiment, LabBench } from "../lab/papers/report.ts";
 import { systemClock } from "../platform/system-clock.ts";
+import { isWorse, type LabOutcome } from "./lab-outcome.ts";
 import { labSummary, labTable } from "./lab-table.ts";
 import { UsageError } from "./options.ts";
-
-/** An experiment and what came out. */
-export interface LabOutcome {
-	readonly experiment: Experiment;
-	readonly report: Report;
-	readonly seconds: number;
-}
 
 /** What `pageferry lab` is asked for. */
 interface LabOptions {
@@ -71,11 +65,6 @@ export async function runLab(options: LabOptions): Promise<number> {
 		writeText("--html", options.htmlFile, labPage(outcomes));
 	}
 	return outcomes.some(isWorse) ? 1 : 0;
-}
-
-/** Whether a verdict is worse than the recorded one. */
-export function isWorse({ experiment, report }: LabOutcome): boolean {
-	return VERDICTS.indexOf(report.verdict) < VERDICTS.indexOf(experiment.recorded);
 }
 
 /** Rows `{ id, point, paper, ours, error, verdict }`; the experiment's own verdict is the row with the point `verdict`. */

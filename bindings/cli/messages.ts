@@ -10,6 +10,9 @@
  */
 import type { Deadlines } from "../handover/phases.ts";
 import type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "../migration/metrics.ts";
+import type { PagingEnd } from "../migration/paging-reception.ts";
+import type { PostCopyResult } from "../migration/results.ts";
+import type { PushOrder } from "../policies/push-order.ts";
 import type { StreamAddress } from "../ports/byte-stream.ts";
 
 /** A request with its number: the guest answers each number once and remembers its answer. */
@@ -45,10 +48,9 @@ export interface HostOrders {
 	readonly prepare: { readonly order: Empty; readonly result: { readonly prepareMs: number } };
 	readonly move: { readonly order: MoveOrder; readonly result: MoveReport };
 	/** Asks the target what became of an unconfirmed move. */
-	readonly resolve: {
-		readonly order: { readonly moveId: string; readonly target: StreamAddress; readonly clients: StreamAddress };
-		readonly result: SettledReport;
-	};
+	readonly resolve: { readonly order: AgainOrder; readonly result: SettledReport };
+	/** Goes on with a post-copy move that was interrupted, or is unconfirmed, over a new connection. */
+	readonly recover: { readonly order: AgainOrder; readonly result: MoveReport };
 	/** The caller's own word on an unconfirmed move. */
 	readonly decide: {
 		readonly order: { readonly moveId: string; readonly owner: "moved" | "kept"; readonly clients: StreamAddress };
@@ -65,9 +67,20 @@ export interface ReceiveLimits {
 	readonly readyMs?: number;
 }
 
+/** A move that came to no end, and where its parties are. */
+export interface AgainOrder {
+	readonly moveId: string;
+	/** Where the target takes guests. */
+	readonly target: StreamAddress;
+	/** Where the target answers clients. */
+	readonly clients: StreamAddress;
+}
+
 /** See `move` of {@link HostOrders}. */
 export interface MoveOrder {
 	readonly technique: TechniqueName;
+	/** Of post-copy and hybrid: the order in which pages follow the guest. */
+	readonly push?: PushOrder;
 	/** Where the target takes guests. */
 	readonly target: StreamAddress;
 	/** Where the target answers clients: what the clients are told. */
@@ -81,7 +94,9 @@ export interface MoveOrder {
 
 /** How a move ended, as it crosses a process boundary. */
 export interface MoveReport {
-	readonly outcome: "moved" | "kept" | "unconfirmed";
+	readonly outcome: PostCopyResult["outcome"];
+	/** It can go on over another connection: `recover`. */
+	readonly recoverable: boolean;
 	readonly moveId: string;
 	readonly metrics: MoveMetrics;
 	readonly failure: FailureReport | undefined;
@@ -123,6 +138,8 @@ export interface HostHello {
 	readonly token: string;
 	readonly pid: number;
 	readonly runtime: string;
+	/** Whether guests can run here while pages are missing. */
+	readonly waitsForPages: boolean;
 	/** Where clients may send requests. */
 	readonly clients: StreamAddress;
 }
@@ -135,6 +152,10 @@ export type HostEvent =
 	| {
 			readonly news: "received";
 			readonly outcome: "running" | "discarded" | "answered";
+			/** It runs, and pages are still to come: `paged` follows. */
+			readonly paging: boolean;
 			readonly failure: FailureReport | undefined;
 	  }
+	/** How a guest's missing pages came, or that they do not come any more. */
+	| { readonly news: "paged"; readonly outcome: PagingEnd["outcome"]; readonly missingPages: number }
 	| { readonly news: "progress"; readonly progress: MoveProgress };

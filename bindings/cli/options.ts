@@ -1,6 +1,7 @@
 /** The demo's options: words in, checked values out. */
 import { parseArgs } from "node:util";
 import type { TechniqueName, Verification } from "../migration/metrics.ts";
+import { activePush, demandPaging, type PushOrder, prepaging } from "../policies/push-order.ts";
 import { WORKLOADS, type Workload } from "./workloads.ts";
 
 /** The command was called wrongly: exit code 2. */
@@ -22,6 +23,8 @@ export type RuntimeName = "node" | "deno";
 export interface DemoOptions {
 	readonly program: Workload;
 	readonly technique: TechniqueName;
+	/** Of post-copy and hybrid: in which order pages follow the guest. */
+	readonly push: PushOrder | undefined;
 	readonly from: RuntimeName;
 	readonly to: RuntimeName;
 	readonly link: "tcp" | "unix";
@@ -39,8 +42,17 @@ export interface DemoOptions {
 const RUNTIMES: readonly RuntimeName[] = ["node", "deno"];
 const LINKS: readonly ("tcp" | "unix")[] = ["tcp", "unix"];
 const VERIFICATIONS: readonly Verification[] = ["transport", "full"];
-const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy"];
-const LATER_TECHNIQUES: readonly string[] = ["post-copy", "hybrid"];
+const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy", "post-copy", "hybrid"];
+/** Techniques whose pages follow the guest. */
+const PUSHING: readonly TechniqueName[] = ["post-copy", "hybrid"];
+/** A guest that never touches some pages would be moving for ever: afterwards they are pushed, in ms from the switch. */
+const DEMAND_MS = 3000;
+const PUSH_ORDERS: ReadonlyMap<string, PushOrder> = new Map([
+	["demand", demandPaging(DEMAND_MS)],
+	["active", activePush()],
+	["prepaging", prepaging()],
+	["turns", prepaging({ order: "turns" })],
+]);
 
 /** A wasm memory ends at 4 GiB, and the program needs some of it. */
 const MAX_MEMORY_MIB = 3584;
@@ -55,6 +67,7 @@ const DEFAULT_UNPACED_REQUESTS = 20_000;
 const OPTIONS = {
 	program: { type: "string", default: "sqlite" },
 	technique: { type: "string", default: "pre-copy" },
+	push: { type: "string" },
 	from: { type: "string", default: "node" },
 	to: { type: "string", default: "node" },
 	link: { type: "string", default: "tcp" },
@@ -66,14 +79,16 @@ const OPTIONS = {
 	json: { type: "string" },
 } as const;
 
-/** @throws {UsageError}, {NotYetError} */
+/** @throws {UsageError} */
 export function parseDemoOptions(args: readonly string[]): DemoOptions {
 	const { values } = parseWords(args);
 	const load = wholeNumber("--load", values.load, 0, MAX_LOAD);
 	const usual = load === 0 ? DEFAULT_UNPACED_REQUESTS : Math.max(2, 2 * DEFAULT_HALF_S * load);
+	const technique = oneOf("--technique", values.technique, TECHNIQUES);
 	return {
 		program: workload(values.program),
-		technique: technique(values.technique),
+		technique,
+		push: pushOrder(values.push, technique),
 		from: oneOf("--from", values.from, RUNTIMES),
 		to: oneOf("--to", values.to, RUNTIMES),
 		link: oneOf("--link", values.link, LINKS),
@@ -97,7 +112,7 @@ function parseWords(args: readonly string[]): { readonly values: Words } {
 
 type Words = {
 	readonly [Name in keyof typeof OPTIONS as (typeof OPTIONS)[Name] extends { default: string } ? Name : never]: string;
-} & { readonly requests?: string; readonly bandwidth?: string; readonly json?: string };
+} & { readonly push?: string; readonly requests?: string; readonly bandwidth?: string; readonly json?: string };
 
 function workload(name: string): Workload {
 	const found = WORKLOADS.get(name);
@@ -105,10 +120,15 @@ function workload(name: string): Workload {
 	return found;
 }
 
-function technique(name: string): TechniqueName {
-	if (LATER_TECHNIQUES.includes(name))
-		throw new NotYetError(`not yet: this version moves guests by ${TECHNIQUES.join(" or ")}, not by ${name}`);
-	return oneOf("--technique", name, TECHNIQUES);
+function pushOrder(name: string | undefined, technique: TechniqueName): PushOrder | undefined {
+	if (name === undefined) return undefined;
+	const order = PUSH_ORDERS.get(name);
+	if (order === undefined) throw unknownValue("--push", name, [...PUSH_ORDERS.keys()]);
+	if (!PUSHING.includes(technique))
+		throw new UsageError(
+			`--push ${name}: ${technique} leaves no pages to push; use --technique ${PUSHING.join(" or ")}`,
+		);
+	return order;
 }
 
 function oneOf<Value extends string>(option: string, given: string, allowed: readonly Value[]): Value {

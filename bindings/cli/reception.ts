@@ -4,6 +4,7 @@ import { WasmGuestFactory } from "../guests/wasm/factory.ts";
 import { WasmGuest } from "../guests/wasm/guest.ts";
 import type { TargetLedger } from "../handover/ledger.ts";
 import { openLink } from "../links/open-link.ts";
+import type { ReceivedPages } from "../migration/paging-reception.ts";
 import { receiveGuest } from "../migration/target.ts";
 import type { ByteStream, ByteStreamListener, StreamAddress } from "../ports/byte-stream.ts";
 import type { GuestFactory, GuestLayout, PreparedTarget } from "../ports/guest.ts";
@@ -24,6 +25,8 @@ export interface ReceptionServices {
 /** See the head of this file. */
 export class Reception {
 	readonly #services: ReceptionServices;
+	/** Post-copy moves whose pages are still coming, by move id. */
+	readonly #paging = new Map<string, ReceivedPages>();
 	#listener: ByteStreamListener | undefined;
 
 	constructor(services: ReceptionServices) {
@@ -55,13 +58,18 @@ export class Reception {
 		const { platform, seat, ledger, report } = this.#services;
 		const incoming = factory.forOneMove();
 		const result = await receiveGuest(
-			{ link: openLink(stream), factories: [incoming], clock: platform.clock, ledger },
+			{ link: openLink(stream), factories: [incoming], clock: platform.clock, ledger, receptions: this.#paging },
 			{ ...limits, onState: (name) => report({ news: "state", name }) },
 		);
 		if (result.outcome === "discarded" && incoming.guest !== undefined) seat.left(incoming.guest);
 		const failure = result.outcome === "discarded" ? reportFailure(result.error) : undefined;
 		// A recovery belongs to a move that was reported when it came.
-		if (result.outcome !== "recovering") report({ news: "received", outcome: result.outcome, failure });
+		const paging = "paging" in result ? result.paging : undefined;
+		if (result.outcome !== "recovering")
+			report({ news: "received", outcome: result.outcome, paging: paging !== undefined, failure });
+		const end = await paging?.ended;
+		if (paging !== undefined && end !== undefined)
+			report({ news: "paged", outcome: end.outcome, missingPages: paging.missingPages });
 	}
 }
 

@@ -13,7 +13,9 @@ const COMPACT = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
 export function report(options: DemoOptions, result: DemoResult): string {
 	const parts = [
 		...(result.metrics === undefined ? [] : [moveTable(options, result.metrics, result.prepareMs)]),
-		...(result.metrics === undefined || result.metrics.rounds.length === 0 ? [] : [roundsTable(result.metrics.rounds)]),
+		...(result.metrics === undefined || result.metrics.rounds.every(({ toSendPages }) => toSendPages === 0)
+			? []
+			: [roundsTable(result.metrics.rounds)]),
 		clientTable(result.client),
 		...result.lastWords.map(({ message, errorText }) => lastWords(message, errorText)),
 		checkList(result),
@@ -42,7 +44,8 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 	const { downtimeParts: parts } = metrics;
 	const rows = table([metrics.technique, "", ""], 1);
 	rows.options.colAligns = ["left", "right", "left"];
-	const transferMs = metrics.preparationMs + parts.finalRoundMs;
+	const follow = metrics.paging !== undefined;
+	const transferMs = metrics.preparationMs + parts.finalRoundMs + (follow ? metrics.resumeMs : 0);
 	rows.push(
 		["preparation", milliseconds(metrics.preparationMs), "live rounds, the guest runs"],
 		["downtime", milliseconds(metrics.downtimeMs), "from the pause until the target is known to run"],
@@ -50,11 +53,15 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 		[
 			"  state",
 			milliseconds(parts.stateMs),
-			metrics.verification === "full" ? "registers, and all memory hashed again" : "registers",
+			metrics.verification === "full" && !follow ? "registers, and all memory hashed again" : "registers",
 		],
 		["  verification", milliseconds(parts.verifyMs), "at the target"],
 		["  commit", milliseconds(parts.commitMs), "right to run given up, go, running"],
-		["resume", milliseconds(metrics.resumeMs), "until the source has let go"],
+		[
+			"resume",
+			milliseconds(metrics.resumeMs),
+			follow ? "until the target has every page" : "until the source has let go",
+		],
 		["total", milliseconds(metrics.totalMs), "preparation + downtime + resume"],
 		[
 			"set-up",
@@ -67,7 +74,7 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 			bytes(metrics.bytesOnWire),
 			`${rate(transferMs > 0 ? metrics.bytesOnWire / transferMs : 0)} over ${options.link}`,
 		],
-		["network faults", whole(metrics.networkFaults), `${whole(metrics.minorFaults)} minor`],
+		...pagingRows(metrics),
 		[
 			"longest slice",
 			milliseconds(metrics.longestSliceMs),
@@ -77,6 +84,28 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 		["memory", bytes(metrics.memoryBytes), "that the move itself held, its shadow apart"],
 	);
 	return rows.toString();
+}
+
+/** What came after the switch. */
+function pagingRows({ networkFaults, minorFaults, paging }: MoveMetrics): string[][] {
+	if (paging === undefined) return [["network faults", whole(networkFaults), `${whole(minorFaults)} minor`]];
+	const { p50Ms, p90Ms, maximumMs } = paging.faultLatency;
+	const vain = paging.pushedInVain === undefined ? "" : `; ${whole(paging.pushedInVain)} not touched until the end`;
+	return [
+		["pages that followed", whole(paging.owedPages), `${whole(paging.pushedPages)} pushed${vain}`],
+		["network faults", whole(networkFaults), "pages sent because the guest waited for them"],
+		["  in-flight waits", whole(paging.inFlightWaits), "for pages that were on their way"],
+		["  minor faults", whole(minorFaults), "first touches of pages that had come"],
+		["  blocked", milliseconds(paging.blockedMs), "time the guest stood still for pages"],
+		[
+			"  wait for a page",
+			milliseconds(p50Ms),
+			`median; 90 % below ${milliseconds(p90Ms)}, longest ${milliseconds(maximumMs)}`,
+		],
+		...(paging.recoveries === 0
+			? []
+			: [["  recoveries", whole(paging.recoveries), `links replaced; ${whole(paging.resentPages)} pages sent again`]]),
+	];
 }
 
 function roundsTable(rounds: readonly RoundFacts[]): string {
@@ -117,6 +146,8 @@ function checkList({ checks, verified, outcome }: DemoResult): string {
 			? verified
 				? "moved and verified"
 				: "moved, but NOT verified"
-			: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
+			: outcome !== "kept"
+				? `${outcome}, and NOT verified`
+				: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
 	return [...lines, "", sentence].join("\n");
 }

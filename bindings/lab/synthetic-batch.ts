@@ -5,7 +5,7 @@
  *   | entries  | runs   | table bytes | payload bytes |  header, u32 little-endian each
  *
  *   entries > 0:  index u32 · length u24, kind u8 · hash 16 bytes     as in the engine's batches, so that whoever reads only
- *                 then the contents of the pages that have any        the table (paging, images) understands it
+ *                 then per page its contents, or its version u32      the structure (paging, images) understands it
  *   runs > 0:     first page u32 · pages u32 · version u32            neighbours of one version: a large guest's batch is
  *                                                                     a few dozen bytes
  *
@@ -17,10 +17,11 @@ import { hash128 } from "../engine/hash.ts";
 import { PAGE_BYTES } from "../ports/guest.ts";
 
 const RUN_BYTES = 12;
-/** Of the engine's kinds: a zero page, a raw one. The third is the lab's own: a version without contents. */
+/** Of the engine's kinds: zero, raw, and (as if it were compressed to 4 bytes) a version without contents. */
 const ZERO_KIND = 0;
 const RAW_KIND = 1;
-const VERSION_KIND = 15;
+const VERSION_KIND = 2;
+const VERSION_BYTES = 4;
 /** Batches up to this size carry a table: paging pushes at most 64 pages at a time and reads their names from it. */
 const TABLE_PAGES = 64;
 
@@ -32,32 +33,41 @@ export interface BatchContents {
 	readonly contents: ReadonlyMap<number, Uint8Array>;
 }
 
-/** Encodes pages. A guest with contents always gets a table. */
-export function encodeBatch(contents: BatchContents, withContents: boolean): Uint8Array<ArrayBuffer> {
+/** Encodes pages. @param tables - always in the engine's structure, which contents need and images. */
+export function encodeBatch(contents: BatchContents, tables: boolean): Uint8Array<ArrayBuffer> {
 	const pages = contents.pageIndices.length;
-	return withContents || pages <= TABLE_PAGES ? encodeTable(contents) : encodeRuns(contents);
+	return tables || pages <= TABLE_PAGES ? encodeTable(contents) : encodeRuns(contents);
 }
 
 function encodeTable({ pageIndices, versions, contents }: BatchContents): Uint8Array<ArrayBuffer> {
 	const count = pageIndices.length;
 	const tableBytes = count * BATCH_ENTRY_BYTES;
 	let payloadBytes = 0;
-	for (const page of pageIndices) if (contents.has(page)) payloadBytes += PAGE_BYTES;
-	const bytes = new Uint8Array(BATCH_HEADER_BYTES + tableBytes + payloadBytes);
-	const words = new Uint32Array(bytes.buffer, 0, (BATCH_HEADER_BYTES + tableBytes) / 4);
+	for (let i = 0; i < count; i++) {
+		if (versions[i] === 0) continue;
+		payloadBytes += contents.has(pageIndices[i]!) ? PAGE_BYTES : VERSION_BYTES;
+	}
+	const words = new Uint32Array((BATCH_HEADER_BYTES + tableBytes + payloadBytes) / 4);
+	const bytes = new Uint8Array(words.buffer);
 	words.set([count, 0, tableBytes, payloadBytes]);
 	let payload = BATCH_HEADER_BYTES + tableBytes;
 	for (let i = 0; i < count; i++) {
 		const page = pageIndices[i]!;
+		const version = versions[i]!;
 		const at = (BATCH_HEADER_BYTES + i * BATCH_ENTRY_BYTES) / 4;
 		const content = contents.get(page);
 		words[at] = page;
-		if (versions[i] === 0) words[at + 1] = ZERO_KIND << 24;
-		else words[at + 1] = content === undefined ? VERSION_KIND << 24 : PAGE_BYTES | (RAW_KIND << 24);
-		hashInto(words, at + 2, page, versions[i]!);
-		if (content === undefined) continue;
-		bytes.set(content, payload);
-		payload += PAGE_BYTES;
+		hashInto(words, at + 2, page, version);
+		if (version === 0) words[at + 1] = ZERO_KIND << 24;
+		else if (content === undefined) {
+			words[at + 1] = VERSION_BYTES | (VERSION_KIND << 24);
+			words[payload / 4] = version;
+			payload += VERSION_BYTES;
+		} else {
+			words[at + 1] = PAGE_BYTES | (RAW_KIND << 24);
+			bytes.set(content, payload);
+			payload += PAGE_BYTES;
+		}
 	}
 	return bytes;
 }
@@ -93,13 +103,15 @@ function decodeTable(words: Uint32Array, bytes: Uint8Array, count: number): Batc
 	let payload = BATCH_HEADER_BYTES + count * BATCH_ENTRY_BYTES;
 	for (let i = 0; i < count; i++) {
 		const at = (BATCH_HEADER_BYTES + i * BATCH_ENTRY_BYTES) / 4;
-		pageIndices[i] = words[at]!;
+		const page = words[at]!;
 		const kind = words[at + 1]! >>> 24;
-		versions[i] = kind === ZERO_KIND ? 0 : words[at + 2]!;
-		if (kind !== RAW_KIND) continue;
-		if (payload + PAGE_BYTES > bytes.byteLength) throw new BatchError("bad-payload");
-		contents.set(words[at]!, bytes.slice(payload, payload + PAGE_BYTES));
-		payload += PAGE_BYTES;
+		const length = words[at + 1]! & 0xffffff;
+		if (payload + length > bytes.byteLength) throw new BatchError("bad-payload");
+		pageIndices[i] = page;
+		if (kind === RAW_KIND) contents.set(page, bytes.slice(payload, payload + length));
+		// Pages with contents have their version in the hash: see hashInto.
+		if (kind !== ZERO_KIND) versions[i] = kind === VERSION_KIND ? words[payload / 4]! : words[at + 2]!;
+		payload += length;
 	}
 	return { pageIndices, versions, contents };
 }

@@ -13,7 +13,6 @@ import type { FaultControl, FaultingGuest, InstalledPages } from "../ports/fault
 import {
 	type AppliedPages,
 	type EncodedBatch,
-	type Guest,
 	GuestError,
 	type GuestLayout,
 	type GuestPages,
@@ -28,7 +27,7 @@ import { MissingSet } from "./missing-set.ts";
 import { type BatchContents, decodeBatch, encodeBatch, hashInto } from "./synthetic-batch.ts";
 import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
-import { idleWorkload, type PagedRun, type Workload } from "./workload.ts";
+import { idleWorkload, type PagedRun, type Workload, type WorkloadGuest } from "./workload.ts";
 
 /** What a synthetic guest is made with. */
 export interface SyntheticGuestOptions {
@@ -56,7 +55,7 @@ const HEADER_BYTES = 16;
 let checksums: Engine | undefined;
 
 /** See the head of this file. */
-export class SyntheticGuest implements FaultingGuest, OrderedGuest {
+export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGuest {
 	readonly kind = "synthetic";
 	readonly dirty: SyntheticDirtyLog;
 	readonly pages: GuestPages;
@@ -398,9 +397,4 @@ function hashesOf({ pageIndices, versions }: BatchContents): Uint8Array {
 function checksum(bytes: Uint8Array): bigint {
 	checksums ??= createEngine();
 	return hash64(checksums, bytes);
-}
-
-/** Whether a guest is the lab's own. */
-export function isSyntheticGuest(guest: Guest): guest is SyntheticGuest {
-	return guest instanceof SyntheticGuest;
 }

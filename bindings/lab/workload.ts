@@ -5,14 +5,30 @@
  * of a fast guest costs no events. While pages are missing it runs event by event ({@link PagedRun}), because when it
  * touches what decides what it waits for.
  */
-import type { SyntheticGuest } from "./synthetic-guest.ts";
+import type { MissingSet } from "./missing-set.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
+
+/** What a workload sees of its guest: see `synthetic-guest.ts`. */
+export interface WorkloadGuest {
+	readonly clock: VirtualClock;
+	readonly missing: MissingSet;
+	/** Versions by page, for an inner loop that also marks pages dirty itself. */
+	readonly versions: Uint32Array<ArrayBuffer>;
+	readonly dirty: {
+		/** The bits of the only open cursor; `undefined` if there is none or several. */
+		readonly only: Uint8Array<ArrayBuffer> | undefined;
+		mark(page: number): void;
+	};
+	/** Writes a page: a new version, dirty in every cursor. */
+	touchWrite(page: number): void;
+}
 
 /** See the head of this file. One belongs to one guest, wherever that runs: it keeps its place across a move. */
 export interface Workload {
 	/** Every page is there: works for `cpuMs` of full CPU time, and marks what it writes. */
-	advance(guest: SyntheticGuest, cpuMs: number): void;
+	advance(guest: WorkloadGuest, cpuMs: number): void;
 	/** Pages are missing: starts to work step by step. Absent: the model is for techniques that pause for all pages. */
-	startPaged?(guest: SyntheticGuest): PagedRun;
+	startPaged?(guest: WorkloadGuest): PagedRun;
 }
 
 /** A workload at work while pages are missing. */

@@ -2,14 +2,11 @@
  * The guest and the systems of Chuang and Huang in the lab: a guest that writes random pages in half of its memory under a
  * CPU cap, and the five ways of moving or saving it.
  */
-import { improvedConvergence } from "../../policies/adaptive-iterations.ts";
-import {
-	type ConvergencePolicy,
-	type RoundFacts,
-	type StopReason,
-	xenConvergence,
-} from "../../policies/convergence.ts";
-import { Iteration } from "../../rounds/iteration.ts";
+import { type RoundFacts, type StopReason, xenConvergence } from "../../policies/convergence.ts";
+import { improvedPlan, livePlan } from "../../snapshot/live-save.ts";
+import { pausedPlan } from "../../snapshot/save.ts";
+import { runSave, type SavePlan } from "../../snapshot/saving.ts";
+import { diskDestination } from "../disk-destination.ts";
 import { moveInLab } from "../move-run.ts";
 import { SeededRandom } from "../seeded-random.ts";
 import { SimulatedDisk } from "../simulated-disk.ts";
@@ -91,7 +88,7 @@ async function migrate(bench: LabBench, run: Required<SavingRun>): Promise<Savin
 	return { downtimeMs, totalMs, pages, rounds, stopReason };
 }
 
-/** The save family over the iteration engine that pre-copy runs on, with a local disk instead of a network. */
+/** The save family, onto a disk instead of a network. */
 function save(bench: LabBench, run: Required<SavingRun>): Promise<SavingResult> {
 	const clock = new VirtualClock(bench.real);
 	return clock.run(async () => {
@@ -99,37 +96,17 @@ function save(bench: LabBench, run: Required<SavingRun>): Promise<SavingResult> 
 		const guest = new SyntheticGuest({ clock, pageCount, filled: true, wireBytesPerPage: 4096 });
 		guest.work(writer(run, new SeededRandom(1 + run.cap)));
 		const rateBytesPerMs = run.system === "save" ? SAVE_BYTES_PER_MS : DISK_BYTES_PER_MS;
-		const disk = new SimulatedDisk(clock, { rateBytesPerMs });
-		const sink = {
-			accept: ({ wireByteLength }: { wireByteLength: number }, signal: AbortSignal) =>
-				disk.write(wireByteLength, signal),
-			grow: () => Promise.resolve(),
-		};
-		const iteration = new Iteration({ guest, clock, sink }, { compression: () => false });
-		const { signal } = new AbortController();
-		const startedMs = clock.now();
-		let stopReason: StopReason | undefined;
-		try {
-			if (run.system !== "save") {
-				await iteration.open();
-				stopReason = await iteration.live(policyOf(run.system), signal);
-			}
-			await guest.pause();
-			const pausedMs = clock.now();
-			await iteration.final(signal);
-			await guest.resume();
-			const downtimeMs = clock.now() - pausedMs;
-			const totalMs = clock.now() - startedMs;
-			return { downtimeMs, totalMs, pages: iteration.sentPages, rounds: iteration.rounds, stopReason };
-		} finally {
-			await iteration.close();
-			await guest.discard();
-		}
+		const destination = diskDestination(new SimulatedDisk(clock, { rateBytesPerMs }));
+		const deadlines = { stateMs: 60_000, stallMs: 60_000 };
+		const { metrics } = await runSave(planOf(run.system), { guest, clock, destination }, { deadlines });
+		await guest.discard();
+		const { downtimeMs, totalMs, pagesTransferred: pages, rounds, stopReason } = metrics;
+		return { downtimeMs, totalMs, pages, rounds, stopReason };
 	});
 }
 
-function policyOf(system: SavingSystem): ConvergencePolicy {
-	if (system === "improved-outpaced") return improvedConvergence({ reading: "sink-limit" });
-	if (system === "improved-growing") return improvedConvergence({ reading: "not-fewer" });
-	return xenConvergence();
+function planOf(system: SavingSystem): SavePlan {
+	if (system === "save") return pausedPlan({});
+	if (system === "live-save") return livePlan({});
+	return improvedPlan({ reading: system === "improved-outpaced" ? "sink-limit" : "not-fewer" });
 }

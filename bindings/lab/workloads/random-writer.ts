@@ -9,8 +9,7 @@
  * | firstPage, pageCount | the part that is written | the paper: half of the memory |
  */
 import type { Random } from "../../ports/random.ts";
-import type { SyntheticGuest } from "../synthetic-guest.ts";
-import type { Workload } from "../workload.ts";
+import type { Workload, WorkloadGuest } from "../workload.ts";
 
 /** See the head of this file. */
 export interface RandomWriterOptions {
@@ -34,7 +33,7 @@ export class RandomWriter implements Workload {
 		this.#options = { share: 1, firstPage: 0, ...options };
 	}
 
-	advance(guest: SyntheticGuest, cpuMs: number): void {
+	advance(guest: WorkloadGuest, cpuMs: number): void {
 		const { writesPerMs, share, pageCount } = this.#options;
 		const due = this.#rest + cpuMs * writesPerMs * share;
 		const writes = Math.floor(due);
@@ -44,7 +43,7 @@ export class RandomWriter implements Workload {
 		else this.#sparse(guest, writes);
 	}
 
-	#sparse(guest: SyntheticGuest, writes: number): void {
+	#sparse(guest: WorkloadGuest, writes: number): void {
 		const { firstPage, pageCount, random } = this.#options;
 		const { versions } = guest;
 		const bits = guest.dirty.only;
@@ -57,7 +56,7 @@ export class RandomWriter implements Workload {
 	}
 
 	/** Each page was written with probability 1 − (1 − 1/n)^writes. */
-	#dense(guest: SyntheticGuest, writes: number): void {
+	#dense(guest: WorkloadGuest, writes: number): void {
 		const { firstPage, pageCount, random } = this.#options;
 		const limit = (1 - (1 - 1 / pageCount) ** writes) * 2 ** 32;
 		for (let page = firstPage; page < firstPage + pageCount; page++)
