@@ -130,6 +130,22 @@ export class PageTable {
 		return bits;
 	}
 
+	/**
+	 * Pages whose contents differ, by their hashes; a page that one of the two does not have counts as zero there.
+	 * @returns one bit a page, of the larger guest.
+	 */
+	differences(other: PageTable): PageBits {
+		const shared = Math.min(this.pageCount, other.pageCount);
+		const larger = this.pageCount > shared ? this : other;
+		const bits = new Uint8Array(Math.ceil(larger.pageCount / 8));
+		const add = (page: number) => {
+			bits[page >>> 3]! |= 1 << (page & 7);
+		};
+		for (const page of this.hashes.differences(0, other.hashes.rangeBytes(0, shared))) add(page);
+		for (let page = shared; page < larger.pageCount; page++) if (larger.#slots[page] !== 0) add(page);
+		return bits;
+	}
+
 	/** Slots of all packs in use, ascending, with the entries that are. */
 	usedEntries(): Map<number, { page: number; entry: number }[]> {
 		const used = new Map<number, { page: number; entry: number }[]>();

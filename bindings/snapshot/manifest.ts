@@ -34,6 +34,9 @@ export interface StoredResource extends ObjectReference {
 	readonly hash: string;
 }
 
+/** What may follow a description, in this order. */
+const MIDDLE_RECORDS: readonly number[] = [IMAGE_TYPES.packs, RECORD_TYPES.state, IMAGE_TYPES.table];
+
 /** The JSON of a manifest. */
 export interface Description {
 	/** 32 hex digits. */
@@ -214,7 +217,7 @@ export function readManifest(whole: WholeObject, reference: ObjectReference): Ma
 	let order = 0;
 	for (const frame of rest) {
 		const place = { object, record: frame.record };
-		const rank = [IMAGE_TYPES.packs, RECORD_TYPES.state, IMAGE_TYPES.table].findIndex((type) => type === frame.type);
+		const rank = MIDDLE_RECORDS.indexOf(frame.type);
 		if (rank < order) throw new SnapshotError("corrupt", "is not where a manifest may have it", place);
 		order = rank;
 		if (rank === 0) packs.push(...decodePacks(frame.payload, place));

@@ -23,8 +23,8 @@ export const PACKS_OF_RECORD: number = Math.floor(MAX_TABLE_RECORD_BYTES / PACK_
 /** A pack as others refer to it. */
 export interface PackReference extends ObjectReference {
 	readonly entries: number;
-	/** SHA-256 of the whole pack where manifests are signed, 64 hex digits; else empty. */
-	readonly sha256: string;
+	/** SHA-256 of the whole pack where manifests are signed, 64 hex digits. */
+	readonly sha256?: string;
 }
 
 /** See the head of this file. */
@@ -34,7 +34,7 @@ export class PackRegistry {
 
 	/** The slot of a pack. A pack of another digest under the same name is another pack. */
 	slotOf(pack: PackReference): number {
-		const key = `${objectName(pack.identity)} ${pack.digest} ${pack.byteLength} ${pack.entries} ${pack.sha256}`;
+		const key = keyOf(pack);
 		const known = this.#slots.get(key);
 		if (known !== undefined) return known;
 		this.#slots.set(key, this.#packs.length);
@@ -67,14 +67,16 @@ const UNFINISHED: PackReference = {
 	byteLength: 0,
 	digest: "",
 	entries: 0,
-	sha256: "",
 };
+
+const keyOf = ({ identity, digest, byteLength, entries, sha256 = "" }: PackReference): string =>
+	`${objectName(identity)} ${digest} ${byteLength} ${entries} ${sha256}`;
 
 /** The payload of a packs record. */
 export function encodePacks(packs: readonly PackReference[]): Uint8Array<ArrayBuffer> {
 	const payload = new Uint8Array(packs.length * PACK_BYTES);
 	const view = new DataView(payload.buffer);
-	for (const [i, { identity, entries, byteLength, digest, sha256 }] of packs.entries()) {
+	for (const [i, { identity, entries, byteLength, digest, sha256 = "" }] of packs.entries()) {
 		const at = i * PACK_BYTES;
 		payload.set(fromHex(identity.creator), at);
 		view.setUint32(at + 16, identity.number, true);
@@ -104,7 +106,7 @@ export function decodePacks(payload: Uint8Array, place: Place): PackReference[] 
 			entries,
 			byteLength: Number(byteLength),
 			digest: toHex(payload.subarray(at + 32, at + 48)),
-			sha256: sha256.every((byte) => byte === 0) ? "" : toHex(sha256),
+			...(sha256.every((byte) => byte === 0) ? {} : { sha256: toHex(sha256) }),
 		};
 	});
 }

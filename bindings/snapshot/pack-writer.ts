@@ -151,7 +151,8 @@ export class PackWriter {
 				const sha256 = await fingerprint(built.bytes);
 				const { identity, byteLength, digest } = built;
 				await objects.put(identity, built.bytes);
-				const reference = { identity, byteLength, digest, entries: index.entries, sha256 };
+				const known = sha256 === "" ? {} : { sha256 };
+				const reference = { identity, byteLength, digest, entries: index.entries, ...known };
 				registry.settle(slot, reference);
 				this.#packs.push(reference);
 			} catch (error) {

@@ -13,6 +13,7 @@ import { SnapshotError } from "./image-error.ts";
 import { manifestLimitBytes } from "./image-limits.ts";
 import { PageTable } from "./image-table.ts";
 import {
+	type Description,
 	type Manifest,
 	type ManifestStart,
 	PieceReader,
@@ -22,6 +23,7 @@ import {
 } from "./manifest.ts";
 import { PackReader } from "./pack-reader.ts";
 import { PackRegistry } from "./pack-registry.ts";
+import type { ManifestSeal } from "./seal.ts";
 import type { Heads } from "./store-heads.ts";
 import type { ObjectAccess, PlainObjects } from "./store-objects.ts";
 
@@ -36,21 +38,19 @@ export interface Resolved {
 	readonly chain: readonly Manifest[];
 }
 
-/** Checks who made a manifest: see seal.ts. */
-export type SignatureCheck = (whole: WholeObject, bytes: Uint8Array<ArrayBuffer>, object: string) => Promise<void>;
-
 /** What a catalog is made of. */
 export interface CatalogParts {
 	readonly heads: Heads;
 	readonly plain: PlainObjects;
 	readonly objects: ObjectAccess;
 	readonly maximumPageCount: number;
-	readonly checkSignature: SignatureCheck;
+	readonly seal: ManifestSeal;
+	readonly engine: Engine;
 }
 
 /** See the head of this file. */
 export class Catalog {
-	readonly engine: Engine = createEngine();
+	readonly engine: Engine;
 	readonly heads: Heads;
 	/** Names, and deleting. */
 	readonly plain: PlainObjects;
@@ -58,16 +58,17 @@ export class Catalog {
 	readonly registry: PackRegistry = new PackRegistry();
 	readonly packs: PackReader;
 	readonly maximumPageCount: number;
-	readonly #checkSignature: SignatureCheck;
+	readonly seal: ManifestSeal;
 	/** The table that was resolved or written last: the next snapshot of a history builds on it. */
 	#latest: Resolved | undefined;
 
-	constructor({ heads, plain, objects, maximumPageCount, checkSignature }: CatalogParts) {
+	constructor({ engine, heads, plain, objects, maximumPageCount, seal }: CatalogParts) {
+		this.engine = engine;
 		this.heads = heads;
 		this.plain = plain;
 		this.objects = objects;
 		this.maximumPageCount = maximumPageCount;
-		this.#checkSignature = checkSignature;
+		this.seal = seal;
 		this.packs = new PackReader(this.engine, objects, this.registry);
 	}
 
@@ -76,6 +77,14 @@ export class Catalog {
 		const found = await this.heads.read(id);
 		if (found?.head.phase !== "kept") throw new SnapshotError("missing", `there is no snapshot ${id}`);
 		return found.head.manifest;
+	}
+
+	/** The snapshot of this id, with its table. @throws {SnapshotError} `missing`, `foreign`, or as {@link resolve}. */
+	async resolveId(id: string, options: { readonly fresh?: boolean } = {}): Promise<Resolved> {
+		const reference = await this.manifestOf(id);
+		const resolved = await this.resolve(reference, options);
+		checkId(id, resolved.manifest.description, objectName(reference.identity));
+		return resolved;
 	}
 
 	/**
@@ -124,17 +133,27 @@ export class Catalog {
 			});
 		const bytes = await this.objects.get(reference);
 		const whole = readObject(this.engine, bytes, { ...reference.identity, digest: reference.digest });
-		await this.#checkSignature(whole, bytes, object);
+		await this.seal.check(whole, bytes, object);
 		const manifest = readManifest(whole, reference);
 		const { layout } = manifest.description;
 		if (layout.pageBytes !== PAGE_BYTES)
 			throw new SnapshotError("corrupt", `pages of ${layout.pageBytes} bytes, not ${PAGE_BYTES}`, { object });
 		this.checkPageCount(layout.pageCount, object);
+		if (this.seal.isRequired && manifest.packs.some(({ sha256 }) => sha256 === undefined))
+			throw new SnapshotError("signature", "names a pack without its SHA-256", { object });
 		return manifest;
 	}
 
-	/** Description and packs of a manifest: mostly one short read. Its signature and its digest are not checked here. */
+	/** What a snapshot says of itself. @throws {SnapshotError} `foreign` for the manifest of another one. */
+	async describe(id: string, reference: ObjectReference): Promise<Description> {
+		const { description } = await this.manifestStart(reference);
+		checkId(id, description, objectName(reference.identity));
+		return description;
+	}
+
+	/** Description and packs of a manifest: one short read mostly, all of it where a signature has to be checked. */
 	async manifestStart(reference: ObjectReference): Promise<ManifestStart> {
+		if (this.seal.isRequired) return this.manifest(reference);
 		const object = objectName(reference.identity);
 		const length = Math.min(START_BYTES, reference.byteLength);
 		const bytes = await this.objects.range(reference, 0, length);
@@ -193,6 +212,11 @@ export class Catalog {
 			next = table.decode(payload, own, next, { object: objectName(reference.identity), record });
 		return table;
 	}
+}
+
+function checkId(id: string, description: Description, object: string): void {
+	if (description.id === id) return;
+	throw new SnapshotError("foreign", `is the manifest of ${description.id}, not of ${id}`, { object });
 }
 
 function resourceTotal(whole: WholeObject, object: string): number {

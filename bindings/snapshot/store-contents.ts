@@ -6,6 +6,7 @@
  * had made its reservation, and was not condemned.
  */
 import { objectName } from "./image.ts";
+import type { ObjectReference } from "./image-builder.ts";
 import { SnapshotError } from "./image-error.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import type { PackIndex } from "./pack-index.ts";
@@ -13,22 +14,19 @@ import { readCondemned } from "./prune-list.ts";
 import type { Catalog } from "./store-catalog.ts";
 import type { Condemned } from "./store-heads.ts";
 
-/** What is known of one kept snapshot. */
-interface KnownHead {
-	readonly sequence: number;
-	readonly manifest: string;
-}
-
 /** See the head of this file. One per store and process. */
 export class Contents {
 	readonly #catalog: Catalog;
-	readonly #directory: PackDirectory;
-	readonly #heads = new Map<string, KnownHead>();
+	readonly #limit: number;
+	/** Slots of the packs of each manifest that was taken in. */
+	readonly #manifests = new Map<string, readonly number[]>();
 	readonly #slots = new Set<number>();
+	#directory: PackDirectory;
 
 	/** @param limit - pages that the directory holds at most. */
 	constructor(catalog: Catalog, limit: number) {
 		this.#catalog = catalog;
+		this.#limit = limit;
 		this.#directory = new PackDirectory(limit);
 	}
 
@@ -38,13 +36,10 @@ export class Contents {
 
 	/** Takes in snapshots that were made since the last call. @returns the largest sequence number there is, or 0. */
 	async refresh(): Promise<number> {
-		const ids = await this.#catalog.heads.ids();
-		const present = new Set(ids);
-		for (const id of this.#heads.keys()) if (!present.has(id)) this.#heads.delete(id);
-		for (const id of ids) if (!this.#heads.has(id)) await this.#take(id);
-		let sequence = 0;
-		for (const known of this.#heads.values()) sequence = Math.max(sequence, known.sequence);
-		return sequence;
+		const kept = (await this.#catalog.heads.list()).flatMap(({ head }) => (head.phase === "kept" ? [head] : []));
+		this.#forget(new Set(kept.map(({ manifest }) => objectName(manifest.identity))));
+		for (const { manifest } of kept) await this.#take(manifest);
+		return kept.reduce((most, { sequence }) => Math.max(most, sequence), 0);
 	}
 
 	/** Takes in a pack that this process has written. */
@@ -54,23 +49,34 @@ export class Contents {
 		this.#directory.add(slot, index);
 	}
 
-	async #take(id: string): Promise<void> {
-		const { heads, registry, packs } = this.#catalog;
+	/** Packs of snapshots that are no more stay in the directory, unused, until half of a full one is theirs. */
+	#forget(present: ReadonlySet<string>): void {
+		for (const name of this.#manifests.keys()) if (!present.has(name)) this.#manifests.delete(name);
+		if (this.#directory.count < this.#limit) return;
+		const used = new Set([...this.#manifests.values()].flat());
+		if (2 * used.size > this.#slots.size) return;
+		this.#directory = new PackDirectory(this.#limit);
+		this.#slots.clear();
+		this.#manifests.clear();
+	}
+
+	async #take(manifest: ObjectReference): Promise<void> {
+		const { registry, packs } = this.#catalog;
+		const name = objectName(manifest.identity);
+		if (this.#manifests.has(name)) return;
+		const slots: number[] = [];
 		try {
-			const found = await heads.read(id);
-			if (found?.head.phase !== "kept") return;
-			const { sequence, manifest } = found.head;
-			this.#heads.set(id, { sequence, manifest: objectName(manifest.identity) });
 			const start = await this.#catalog.manifestStart(manifest);
 			for (const pack of start.packs) {
 				const slot = registry.slotOf(pack);
-				if (this.#slots.has(slot)) continue;
-				this.add(slot, await packs.index(slot));
+				slots.push(slot);
+				if (!this.#slots.has(slot)) this.add(slot, await packs.index(slot));
 			}
 		} catch (error) {
 			// A snapshot that cannot be read is no reason not to make another one: nothing is shared with it.
 			if (!(error instanceof SnapshotError)) throw error;
 		}
+		this.#manifests.set(name, slots);
 	}
 }
 

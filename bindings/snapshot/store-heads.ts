@@ -1,9 +1,12 @@
 /**
  * The references of a snapshot store, and what they say. Everything else is immutable.
  *
- *   snapshots/heads/ID     writing ──(commit: one compare-and-set)──▶ kept ──(delete)──▶ gone
- *                             └────(abort; given up by a prune)──▶ gone        kept ──(repacked)──▶ kept
- *   snapshots/condemned    generation n ──▶ generation n + 1 …
+ *   snapshots/heads/PLACE    free ─▶ writing ──(commit: one compare-and-set)──▶ kept ──(delete)──▶ free
+ *                                       └────(abort; given up by a prune)──▶ free     kept ──(repacked)──▶ kept
+ *   snapshots/condemned      generation n ──▶ generation n + 1 …
+ *
+ *   PLACE     8 hex digits. An id is 24 random hex digits and the place of its head; the head says the whole id. Places
+ *             are used again, since a folder store keeps two empty folders for each name that has ever been a reference
  *
  *   writing   `seen`: the generation of condemned objects that the writer knows; `beat` grows while it lives
  *   kept      which manifest
@@ -21,6 +24,10 @@ import { ID_DIGITS } from "./manifest.ts";
 const HEADS = "snapshots/heads/";
 const CONDEMNED = "snapshots/condemned";
 const ID = /^[0-9a-f]{32}$/;
+const PLACE = /^[0-9a-f]{8}$/;
+const PLACE_DIGITS = 8;
+/** Heads that are read at once: a folder store answers each in a few system calls. */
+const READS_AT_ONCE = 8;
 /** Of what the references say. Another one means a store that this version must not touch. */
 const FORMAT = 1;
 
@@ -51,30 +58,46 @@ export class Heads {
 		this.#store = store;
 	}
 
-	/** Ids of all heads, whatever they say. */
-	async ids(): Promise<readonly string[]> {
-		const names = await this.#do("the heads cannot be listed", () => this.#store.listReferences(HEADS));
-		return names.map((name) => name.slice(HEADS.length)).filter((id) => ID.test(id));
+	/** All heads there are now. @throws {SnapshotError} `corrupt`, `unsupported-version`, `failed`. */
+	async list(): Promise<readonly ReadHead[]> {
+		const found: ReadHead[] = [];
+		const places = await this.#places();
+		for (let from = 0; from < places.length; from += READS_AT_ONCE) {
+			const some = places.slice(from, from + READS_AT_ONCE).map((place) => this.#readPlace(place));
+			for (const head of await Promise.all(some)) if (head !== undefined) found.push(head);
+		}
+		return found;
 	}
 
-	/** @throws {SnapshotError} `corrupt`, `unsupported-version`, `failed`. */
+	/** The head of this id; `undefined` if there is none. */
 	async read(id: string): Promise<ReadHead | undefined> {
-		if (!ID.test(id)) return undefined;
-		const name = HEADS + id;
-		const raw = await this.#do("cannot be read", () => this.#store.readReference(name), name);
-		return raw === undefined ? undefined : { id, raw, head: decodeHead(name, raw) };
+		const found = ID.test(id) ? await this.#readPlace(placeOf(id)) : undefined;
+		return found?.id === id ? found : undefined;
+	}
+
+	/** Makes a writer's head in a place that is free. @param token - 24 random hex digits. */
+	async claim(token: string, seen: number): Promise<ReadHead> {
+		for (let after = -1; ; ) {
+			const taken = new Set(await this.#places());
+			let place = after + 1;
+			while (taken.has(digitsOf(place))) place++;
+			const id = token + digitsOf(place);
+			const head = { phase: "writing", seen, beat: 0 } as const;
+			const raw = await this.move(id, undefined, head);
+			if (raw !== undefined) return { id, raw, head };
+			after = place;
+		}
 	}
 
 	/** Moves a head. @returns how it can be moved on, or `undefined` if somebody else was first. */
 	async move(id: string, from: Uint8Array | undefined, to: Head): Promise<Uint8Array<ArrayBuffer> | undefined> {
-		const name = HEADS + id;
-		const raw = encodeHead(to);
-		return (await this.#set(name, from, raw)) ? raw : undefined;
+		const raw = encodeHead(id, to);
+		return (await this.#set(HEADS + placeOf(id), from, raw)) ? raw : undefined;
 	}
 
 	/** Removes a head. @returns whether it still said what the caller has seen. */
 	remove(id: string, from: Uint8Array): Promise<boolean> {
-		return this.#set(HEADS + id, from, undefined);
+		return this.#set(HEADS + placeOf(id), from, undefined);
 	}
 
 	async condemned(): Promise<Condemned> {
@@ -87,6 +110,21 @@ export class Heads {
 		const { generation, list } = to;
 		const json = { format: FORMAT, generation, ...(list === undefined ? {} : { list: referenceJson(list) }) };
 		return this.#set(CONDEMNED, from.raw, new TextEncoder().encode(JSON.stringify(json)));
+	}
+
+	async #places(): Promise<readonly string[]> {
+		const names = await this.#do("the heads cannot be listed", () => this.#store.listReferences(HEADS));
+		return names.map((name) => name.slice(HEADS.length)).filter((place) => PLACE.test(place));
+	}
+
+	async #readPlace(place: string): Promise<ReadHead | undefined> {
+		const name = HEADS + place;
+		const raw = await this.#do("cannot be read", () => this.#store.readReference(name), name);
+		if (raw === undefined) return undefined;
+		const { id, head } = decodeHead(name, raw);
+		if (placeOf(id) !== place)
+			throw new SnapshotError("corrupt", `says that it is the head of ${id}`, { object: name });
+		return { id, head, raw };
 	}
 
 	#set(name: string, from: Uint8Array | undefined, to: Uint8Array | undefined): Promise<boolean> {
@@ -105,31 +143,37 @@ export class Heads {
 	}
 }
 
+const digitsOf = (place: number): string => place.toString(16).padStart(PLACE_DIGITS, "0");
+
+const placeOf = (id: string): string => id.slice(-PLACE_DIGITS);
+
 const referenceJson = ({ identity, byteLength, digest }: ObjectReference) => ({
 	object: objectName(identity),
 	byteLength,
 	digest,
 });
 
-function encodeHead(head: Head): Uint8Array<ArrayBuffer> {
+function encodeHead(id: string, head: Head): Uint8Array<ArrayBuffer> {
 	const json = head.phase === "kept" ? { ...head, manifest: referenceJson(head.manifest) } : head;
-	return new TextEncoder().encode(JSON.stringify({ format: FORMAT, ...json }));
+	return new TextEncoder().encode(JSON.stringify({ format: FORMAT, id, ...json }));
 }
 
-function decodeHead(object: string, raw: Uint8Array): Head {
-	return readJson(object, raw, (fields) => {
-		if (fields.oneOf("phase", ["writing", "kept"]) === "writing")
-			return {
-				phase: "writing",
-				seen: fields.integer("seen", 0, Number.MAX_SAFE_INTEGER),
-				beat: fields.integer("beat", 0, Number.MAX_SAFE_INTEGER),
-			};
+function decodeHead(object: string, raw: Uint8Array): { readonly id: string; readonly head: Head } {
+	return readJson(object, raw, (fields) => ({ id: fields.hex("id", ID_DIGITS), head: readHead(fields) }));
+}
+
+function readHead(fields: Fields): Head {
+	if (fields.oneOf("phase", ["writing", "kept"]) === "writing")
 		return {
-			phase: "kept",
-			sequence: fields.integer("sequence", 1, Number.MAX_SAFE_INTEGER),
-			manifest: readReference(fields.object("manifest"), "manifest"),
+			phase: "writing",
+			seen: fields.integer("seen", 0, Number.MAX_SAFE_INTEGER),
+			beat: fields.integer("beat", 0, Number.MAX_SAFE_INTEGER),
 		};
-	});
+	return {
+		phase: "kept",
+		sequence: fields.integer("sequence", 1, Number.MAX_SAFE_INTEGER),
+		manifest: readReference(fields.object("manifest"), "manifest"),
+	};
 }
 
 const decodeCondemned = (raw: Uint8Array): Condemned =>

@@ -10,6 +10,8 @@ import { SnapshotError, snapshotError } from "./image-error.ts";
 export interface StoredObject {
 	readonly identity: Identity;
 	readonly byteLength: number;
+	/** Where it is known, in hex: the object must have it (seal-objects.ts). */
+	readonly sha256?: string;
 }
 
 /** Where objects are. Byte lengths and offsets are those of the plain object, sealed or not. */

@@ -95,7 +95,8 @@ export class SnapshotReader {
 	 * @throws {SnapshotError} naming object and record; what was handed out before is right, and not all.
 	 */
 	async *batches({ signal }: ReadOptions = {}): AsyncGenerator<EncodedBatch> {
-		for (const [slot, used] of this.#table.usedEntries()) {
+		const seen = this.#resolved;
+		for (const [slot, used] of seen.table.usedEntries()) {
 			let done = 0;
 			// After a prune the rest of the pack is read page by page from where it is now.
 			try {
@@ -104,7 +105,7 @@ export class SnapshotReader {
 					done += batch.pages;
 				}
 			} catch (error) {
-				if (!(await this.#hasMoved(error))) throw error;
+				if (!(await this.#hasMoved(error, seen))) throw error;
 				const rest = used.slice(done).map(({ page }) => page);
 				for (let from = 0; from < rest.length; from += MAX_BATCH_PAGES)
 					yield await this.pages(Uint32Array.from(rest.slice(from, from + MAX_BATCH_PAGES)).sort());
@@ -178,20 +179,22 @@ export class SnapshotReader {
 	/** Once more, if a prune has moved the snapshot's contents meanwhile. */
 	async #again<Value>(work: () => Promise<Value>): Promise<Value> {
 		for (;;) {
+			const seen = this.#resolved;
 			try {
 				return await work();
 			} catch (error) {
-				if (!(await this.#hasMoved(error))) throw error;
+				if (!(await this.#hasMoved(error, seen))) throw error;
 			}
 		}
 	}
 
-	/** Whether an object is missing because the snapshot has another manifest now; it is read then. */
-	async #hasMoved(error: unknown): Promise<boolean> {
+	/** Whether an object is missing because the snapshot has another manifest now than the one seen; it is read then. */
+	async #hasMoved(error: unknown, seen: Resolved): Promise<boolean> {
 		if (!(error instanceof SnapshotError) || error.code !== "missing") return false;
-		const reference = await this.#catalog.manifestOf(this.info.id);
-		if (objectName(reference.identity) === objectName(this.#resolved.manifest.reference.identity)) return false;
-		this.#resolved = await this.#catalog.resolve(reference);
+		if (this.#resolved !== seen) return true;
+		const now = await this.#catalog.resolveId(this.info.id);
+		if (objectName(now.manifest.reference.identity) === objectName(seen.manifest.reference.identity)) return false;
+		this.#resolved = now;
 		return true;
 	}
 }

@@ -82,8 +82,6 @@ export interface WriterParts {
 	readonly parent: Resolved | undefined;
 	readonly options: BeginOptions;
 	readonly known: readonly StoredResource[];
-	readonly sign: (builder: ObjectBuilder) => Promise<void>;
-	readonly fingerprint: (bytes: Uint8Array<ArrayBuffer>) => Promise<string>;
 }
 
 /** See the head of this file. */
@@ -110,13 +108,14 @@ export class SnapshotWriter implements PageSink {
 
 	/** Made by {@link SnapshotStore.begin}. */
 	constructor(parts: WriterParts) {
-		const { catalog, reservation, parent, options, fingerprint } = parts;
+		const { catalog, reservation, parent, options } = parts;
 		this.#parts = parts;
 		this.id = reservation.id;
 		this.#table = parent === undefined ? new PageTable(this.#engine, 0) : parent.table.copy(this.#engine);
 		this.#table.grow(options.layout.pageCount);
 		this.#zeroHash = new Uint32Array(hash128(this.#engine, new Uint8Array(PAGE_BYTES)).buffer);
 		const { objects, registry, packs: reader } = catalog;
+		const fingerprint = (bytes: Uint8Array<ArrayBuffer>) => catalog.seal.fingerprint(bytes);
 		const packs = { engine: this.#engine, objects, registry, reader, fingerprint };
 		this.#packs = new PackWriter(packs, this.id, options.layout.pageCount * PAGE_BYTES);
 	}
@@ -280,7 +279,9 @@ export class SnapshotWriter implements PageSink {
 
 	#isUsable({ slot }: Location): boolean {
 		const { catalog, usable } = this.#parts;
-		return usable.has(objectName(catalog.registry.get(slot).identity));
+		const { identity, sha256 } = catalog.registry.get(slot);
+		// A signed manifest names packs by SHA-256: one of which nobody knows it cannot be in it.
+		return usable.has(objectName(identity)) && (sha256 !== undefined || !catalog.seal.isRequired);
 	}
 
 	/** Whether the content there is this one, byte by byte. */
@@ -338,7 +339,6 @@ export class SnapshotWriter implements PageSink {
 			state: new Uint8Array(state),
 			table: this.#table,
 			parent: this.#parts.parent,
-			sign: this.#parts.sign,
 		});
 		await reservation.keep(sequence, manifest.manifest.reference);
 		catalog.remember(manifest);
@@ -374,12 +374,11 @@ export interface ManifestRequest {
 	readonly table: PageTable;
 	/** What the table may be a delta against. */
 	readonly parent: Resolved | undefined;
-	readonly sign: (builder: ObjectBuilder) => Promise<void>;
 }
 
 /** Writes a manifest, its table whole or as a delta, whichever is smaller, and stores it. Nothing refers to it yet. */
 export async function storeManifest(catalog: Catalog, request: ManifestRequest): Promise<Resolved> {
-	const { identity, common, state, table, parent, sign } = request;
+	const { identity, common, state, table, parent } = request;
 	const whole = encodeTable(catalog, table);
 	const delta = mayBuildOn(parent, table) ? encodeTable(catalog, table, parent.table) : undefined;
 	const isDelta = delta !== undefined && parent !== undefined && delta.byteLength < whole.byteLength;
@@ -390,7 +389,7 @@ export async function storeManifest(catalog: Catalog, request: ManifestRequest):
 	const builder = new ObjectBuilder(catalog.engine, identity);
 	writeManifest(builder, { description, packs, state, tables });
 	builder.finish();
-	await sign(builder);
+	await catalog.seal.sign(builder);
 	const built = builder.built();
 	await catalog.objects.put(identity, built.bytes);
 	const reference: ObjectReference = { identity, byteLength: built.byteLength, digest: built.digest };
