@@ -168,12 +168,26 @@ const CASES: readonly (readonly [name: string, expected: number, actual: () => n
 	["waits and notifications touch no page", 0, () => presence(0x41, 0, 0x41, 0, 0xfe, 0, 2, 0, 0x1a)],
 ];
 
-if (supportsInstrumentation())
+if (supportsInstrumentation()) {
 	for (const [name, expected, actual] of CASES)
 		test(name, () => {
 			assert.is(actual(), expected);
 		});
-else
+
+	test("a function that would outgrow what engines take is refused by number", () => {
+		const large = asm.wasm(
+			asm.section(asm.SECTION_TYPE, asm.functionType()),
+			asm.section(asm.SECTION_FUNCTION, [0]),
+			asm.MEMORY,
+			asm.section(asm.SECTION_CODE, asm.body([0x20, 0, 0x45, 0x28, 0, 0, 0x1a], [[50_000, asm.I32]])),
+		);
+		assert.ok(WebAssembly.validate(large));
+		assert.throws(
+			() => rewriteModule(large, { checkPresence: true }),
+			/function 0 would have 50001 locals.*scan tracker/,
+		);
+	});
+} else
 	test("an engine without a second memory refuses watched code with the reason", () => {
 		assert.throws(() => presence(load(A)), /second memory.*Node 22/);
 	});
