@@ -25,6 +25,8 @@ const WATCH_MS = 500;
 const NOTICE_MS = 40_000;
 /** How often an interrupted post-copy move is taken up again. */
 const RECOVERIES = 3;
+/** Between two tries, in ms. */
+const RECOVERY_MS = 200;
 /** Answered numbers that are sent once more after the move, on purpose. */
 const REPEATS = 16;
 
@@ -240,13 +242,20 @@ class Demo {
 		target: HostProcess,
 		again: AgainOrder,
 	): Promise<MoveReport> {
+		const { clock } = this.#services.platform;
 		let report = first;
 		for (let tries = 0; report.recoverable && !target.gone && tries < RECOVERIES; tries++) {
-			this.#services.display.step(
-				"move",
-				`${report.outcome}: ${report.failure?.message ?? ""}; going on over another link`,
+			const { outcome, failure } = report;
+			this.#services.display.step("move", `${outcome}: ${failure?.message ?? ""}; going on over another link`);
+			// A connection that is refused is another try gone: a target that is ending is known to be gone by the next.
+			const refused = await source.order("recover", again).then(
+				(next) => {
+					report = next;
+				},
+				(error: unknown) => error,
 			);
-			report = await source.order("recover", again);
+			if (refused instanceof HostEndedError) throw refused;
+			if (refused !== undefined) await clock.sleep(RECOVERY_MS);
 		}
 		if (report.outcome !== "interrupted") return report;
 		const why = target.gone ? (await target.ended).message : (report.failure?.message ?? "");

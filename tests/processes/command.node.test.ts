@@ -16,17 +16,16 @@ const sockets = () => readdirSync(tmpdir()).filter((name) => /^pageferry-\d+-\w+
 
 const USAGES: readonly { readonly args: readonly string[]; readonly code: number; readonly says: RegExp }[] = [
 	{ args: ["--version"], code: 0, says: /^\d+\.\d+\.\d+\n$/ },
-	{ args: ["--help"], code: 0, says: /--technique pre-copy\|stop-and-copy/ },
+	{ args: ["--help"], code: 0, says: /--technique pre-copy\|stop-and-copy\|post-copy\|hybrid/ },
 	{ args: ["demo", "--help"], code: 0, says: /--technique/ },
 	{ args: [], code: 2, says: /pageferry demo/ },
 	{ args: ["move"], code: 2, says: /unknown command: move/ },
 	{
 		args: ["demo", "--technique", "teleport"],
 		code: 2,
-		says: /--technique teleport: unknown; use pre-copy or stop-and-copy/,
+		says: /--technique teleport: unknown; use pre-copy or stop-and-copy or post-copy or hybrid/,
 	},
-	{ args: ["demo", "--technique", "post-copy"], code: 1, says: /not yet/ },
-	{ args: ["demo", "--technique", "hybrid"], code: 1, says: /not yet/ },
+	{ args: ["demo", "--push", "turns"], code: 2, says: /pre-copy leaves no pages to push/ },
 	{ args: ["lab", "XY-1"], code: 2, says: /XY-1: no such id; there are / },
 	{ args: ["lab", "--speed", "9"], code: 2, says: /Unknown option '--speed'/ },
 	{ args: ["guests"], code: 1, says: /not yet/ },

@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { NotYetError, parseDemoOptions, UsageError } from "../../bindings/cli/options.ts";
+import { parseDemoOptions, UsageError } from "../../bindings/cli/options.ts";
 
 const test = suite("the demo's options");
 
@@ -9,6 +9,7 @@ test("without words everything has a default", () => {
 	assert.is(program.name, "sqlite");
 	assert.equal(rest, {
 		technique: "pre-copy",
+		push: undefined,
 		from: "node",
 		to: "node",
 		link: "tcp",
@@ -34,7 +35,9 @@ test("a bandwidth in MB/s becomes bytes per ms", () => {
 
 test("every wrong word is named, with what would be right", () => {
 	const wrong: readonly (readonly [readonly string[], RegExp])[] = [
-		[["--technique", "warp"], /--technique warp: unknown; use pre-copy or stop-and-copy/],
+		[["--technique", "warp"], /--technique warp: unknown; use pre-copy or stop-and-copy or post-copy or hybrid/],
+		[["--push", "pull"], /--push pull: unknown; use demand or active or prepaging or turns/],
+		[["--push", "turns"], /--push turns: pre-copy leaves no pages to push; use --technique post-copy or hybrid/],
 		[["--to", "browser"], /--to browser: unknown; use node or deno/],
 		[["--memory", "4096"], /--memory 4096: must be a whole number from 0 to 3584/],
 		[["--memory", "1.5"], /--memory 1\.5/],
@@ -56,12 +59,13 @@ test("every wrong word is named, with what would be right", () => {
 		}
 });
 
-test("techniques of later versions are not wrong, only not yet", () => {
-	for (const technique of ["post-copy", "hybrid"])
-		assert.throws(
-			() => parseDemoOptions(["--technique", technique]),
-			(error: unknown) => error instanceof NotYetError && /not yet/.test(error.message),
-		);
+test("the order in which pages follow is named by one word", () => {
+	const orderOf = (...words: readonly string[]) => parseDemoOptions(["--technique", "hybrid", ...words]).push;
+	assert.is(orderOf(), undefined);
+	assert.equal(orderOf("--push", "active"), { variant: "push" });
+	assert.equal(orderOf("--push", "demand"), { variant: "demand", pushAfterMs: 3000 });
+	assert.equal(orderOf("--push", "prepaging"), { variant: "prepaging", pivots: 7, direction: "dual", order: "edges" });
+	assert.equal(orderOf("--push", "turns"), { variant: "prepaging", pivots: 5, direction: "dual", order: "turns" });
 });
 
 test.run();
