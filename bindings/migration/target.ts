@@ -337,14 +337,17 @@ class Reception {
 			frame.release();
 			return Promise.reject(this.#applyFailure);
 		}
-		const applied = this.#guest!.pages.apply(record.batch)
+		let returned: ArrayBuffer | undefined;
+		const applied = this.#guest!.pages.apply(record.batch, (buffer) => {
+			returned = buffer;
+		})
 			.then(({ pageIndices, hashes }) => this.#hashes!.set(pageIndices, hashes))
 			.catch((error: unknown) => {
 				this.#applyFailure ??= error;
 			})
 			.finally(() => {
 				this.#applies.delete(applied);
-				frame.release();
+				frame.release(returned);
 			});
 		this.#applies.add(applied);
 		return Promise.resolve();

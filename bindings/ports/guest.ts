@@ -62,9 +62,11 @@ export interface GuestPages {
 	/**
 	 * Installs a whole batch, or nothing of it: every page is decoded and its hash checked first. Only on a target that
 	 * has not run yet.
+	 * @param giveBack - lends the batch's whole buffer: it may be transferred to another thread without a copy, and is then
+	 *   given back through this call, once, before the promise settles.
 	 * @throws {BatchError} (engine/batch.ts) naming the page; nothing was installed.
 	 */
-	apply(batch: EncodedBatch): Promise<AppliedPages>;
+	apply(batch: EncodedBatch, giveBack?: (buffer: ArrayBuffer) => void): Promise<AppliedPages>;
 	/** Hashes of the memory as it is now, 16 bytes a page (XXH3-128). Meaningful while paused. */
 	hashes(firstPage: number, pageCount: number): Promise<Uint8Array>;
 	/**

@@ -58,23 +58,27 @@ export class WasmGuestPages implements GuestPages {
 		};
 	}
 
-	async apply({ bytes, checksum }: EncodedBatch): Promise<AppliedPages> {
+	async apply(batch: EncodedBatch, giveBack?: (buffer: ArrayBuffer) => void): Promise<AppliedPages> {
+		const { bytes, checksum } = batch;
 		const { byteLength } = bytes;
 		if (byteLength > batchLimitBytes(BATCH_LIMIT_PAGES)) throw new BatchError("bad-length");
-		// The bytes belong to the link: they are copied once, into a buffer that may travel.
-		const buffer = this.buffers.take(byteLength);
+		// A lent buffer travels as it is; bytes that stay their owner's are copied once, into a buffer that may travel.
+		const lent = giveBack !== undefined && bytes.byteOffset === 0;
+		const buffer = lent ? bytes.buffer : this.buffers.take(byteLength);
 		const { byteLength: bufferBytes } = buffer;
-		new Uint8Array(buffer, 0, byteLength).set(bytes);
+		if (!lent) new Uint8Array(buffer, 0, byteLength).set(bytes);
+		let returned: ArrayBuffer | undefined;
 		try {
 			const result = await this.#worker.run({ name: "apply", buffer, byteLength, checksum }, [buffer]);
-			this.buffers.give(result.buffer);
+			returned = result.buffer;
 			if (result.refused !== undefined) throw restoreError(result.refused);
-			const installed = new Uint8Array(result.buffer, 0, byteLength);
+			const installed = new Uint8Array(returned, 0, byteLength);
 			const pageIndices = tableIndices(installed);
 			return { pageIndices, hashes: batchHashes(installed, pageIndices.length) };
-		} catch (error) {
-			if (buffer.byteLength === 0 && this.#worker.ended !== undefined) this.buffers.lost(bufferBytes);
-			throw error;
+		} finally {
+			if (lent) giveBack(returned ?? buffer);
+			else if (returned !== undefined) this.buffers.give(returned);
+			else this.buffers.lost(bufferBytes);
 		}
 	}
 
