@@ -55,6 +55,7 @@ export class PageTable {
 	#slots: Uint32Array<ArrayBuffer>;
 	#entries: Uint32Array<ArrayBuffer>;
 
+	/** @param engine - for hashes; the table itself lies outside. */
 	constructor(engine: Engine, pageCount: number) {
 		this.hashes = new PageHashTable(engine, pageCount);
 		this.#zeroHash = hash128(engine, new Uint8Array(PAGE_BYTES));

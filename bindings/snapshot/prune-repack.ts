@@ -4,7 +4,6 @@
  * Order: new packs durable → for each snapshot, parents first: its new manifest durable → its head moved by compare-and-set.
  * A head that somebody else has moved or removed meanwhile is left alone. Stored payloads are copied as they are.
  */
-import { createEngine } from "../engine/engine.ts";
 import { MAX_BATCH_PAGES } from "../ports/guest.ts";
 import { objectName } from "./image.ts";
 import type { Location } from "./image-table.ts";
@@ -77,7 +76,7 @@ async function copyContents(
 	signal: AbortSignal | undefined,
 ): Promise<Moves> {
 	const { objects, registry, packs: reader } = catalog;
-	const engine = createEngine();
+	const { engine } = catalog;
 	const fingerprint = (bytes: Uint8Array<ArrayBuffer>) => catalog.seal.fingerprint(bytes);
 	const writer = new PackWriter({ engine, objects, registry, reader, fingerprint }, reservation.id, 0);
 	const moves = new Map<number, Map<number, Location>>();
@@ -131,7 +130,7 @@ async function moveHeads(
 		if (![...own.entries.keys()].some((slot) => thin.has(slot))) continue;
 		await reservation.renewIfDue();
 		const { manifest, table } = await catalog.resolve(read.head.manifest);
-		const copy = table.copy(createEngine());
+		const copy = table.copy(catalog.engine);
 		copy.relocate(({ slot, entry }) => moves.get(slot)?.get(entry));
 		const { base: _base, chain: _chain, ...common } = manifest.description;
 		const next = await storeManifest(catalog, {

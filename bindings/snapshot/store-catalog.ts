@@ -2,7 +2,9 @@
  * What is in a store, read and checked: manifests, page tables whose chains are resolved, resources, lists. Nothing that it
  * hands out has not been compared with all its checksums and with what refers to it.
  */
-import { createEngine, type Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
+import { Hasher128 } from "../engine/hash.ts";
+import { Lz4 } from "../engine/lz4.ts";
 import { PAGE_BYTES } from "../ports/guest.ts";
 import { toHex } from "../wire/digest.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
@@ -61,6 +63,8 @@ export class Catalog {
 	readonly seal: ManifestSeal;
 	/** The table that was resolved or written last: the next snapshot of a history builds on it. */
 	#latest: Resolved | undefined;
+	#hasher: Hasher128 | undefined;
+	#lz4: Lz4 | undefined;
 
 	constructor({ engine, heads, plain, objects, maximumPageCount, seal }: CatalogParts) {
 		this.engine = engine;
@@ -70,6 +74,23 @@ export class Catalog {
 		this.maximumPageCount = maximumPageCount;
 		this.seal = seal;
 		this.packs = new PackReader(this.engine, objects, this.registry);
+	}
+
+	/** The digest of a guest with these pages and this state (wire/digest.ts), 32 hex digits. */
+	digest(table: PageTable, state: Uint8Array): string {
+		// The hash table's own method takes a new region of the engine each time, and this engine lives as long as the store.
+		this.#hasher ??= new Hasher128(this.engine);
+		this.#hasher.reset();
+		this.#hasher.update(new Uint8Array(Uint32Array.of(table.pageCount, state.byteLength).buffer));
+		this.#hasher.update(state);
+		this.#hasher.update(table.hashes.rangeBytes(0, table.pageCount));
+		return toHex(this.#hasher.digest());
+	}
+
+	/** A page that was stored as an LZ4 block. @throws Lz4Error */
+	expand(block: Uint8Array): Uint8Array<ArrayBuffer> {
+		this.#lz4 ??= new Lz4(this.engine);
+		return this.#lz4.decode(block, PAGE_BYTES);
 	}
 
 	/** The manifest of a snapshot. @throws {SnapshotError} `missing` if there is no such snapshot. */
@@ -100,7 +121,7 @@ export class Catalog {
 		const { description } = manifest;
 		let table: PageTable | undefined;
 		for (const part of [...chain].reverse()) table = this.#apply(part, table);
-		const found = table!.hashes.digest(manifest.state);
+		const found = this.digest(table!, manifest.state);
 		if (found !== description.digest) {
 			const object = objectName(reference.identity);
 			throw new SnapshotError("digest", `pages and state have the digest ${found}, not ${description.digest}`, {
@@ -204,7 +225,7 @@ export class Catalog {
 
 	/** Applies a manifest's records to the table below it. */
 	#apply({ reference, description, packs, tables }: Manifest, base: PageTable | undefined): PageTable {
-		const table = base ?? new PageTable(createEngine(), description.layout.pageCount);
+		const table = base ?? new PageTable(this.engine, description.layout.pageCount);
 		table.grow(description.layout.pageCount);
 		const own = packs.map((pack) => ({ slot: this.registry.slotOf(pack), entries: pack.entries }));
 		let next = 0;

@@ -1,8 +1,8 @@
 /** A snapshot store as the destination of a save: pages into a writer, and the code that the guest needs. */
-import type { Guest, GuestLayout } from "../ports/guest.ts";
+import type { Guest } from "../ports/guest.ts";
 import { generationOf } from "./generation.ts";
 import { SaveError } from "./save-error.ts";
-import type { SaveDestination, SaveEnd, SaveSink } from "./saving.ts";
+import type { SaveDestination, SaveEnd, SaveSink, SaveStart } from "./saving.ts";
 import type { SnapshotStore } from "./store.ts";
 import type { SnapshotInfo } from "./store-info.ts";
 import type { SnapshotWriter } from "./store-writer.ts";
@@ -21,7 +21,7 @@ export function storeDestination(
 	{ parent, label }: StoredAs,
 ): SaveDestination<SnapshotInfo> {
 	return {
-		async begin(layout: GuestLayout): Promise<SaveSink<SnapshotInfo>> {
+		async begin({ layout }: SaveStart): Promise<SaveSink<SnapshotInfo>> {
 			const generation = generationOf(guest);
 			const writer: SnapshotWriter = await store.begin({
 				layout,

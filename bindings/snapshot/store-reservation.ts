@@ -3,11 +3,10 @@
  *
  *   1  read the generation g of condemned objects
  *   2  make the head `writing { seen: g }`
- *   3  read the generation again: another one → move the head to it, and again
- *   4  read which objects are condemned: the writer never refers to one of them
+ *   3  read again what is condemned: the writer never refers to any of it
  *
- * A prune publishes what it condemns *first* and looks for writers *then*. So either the writer has seen the list, or the
- * prune sees a writer that may not have, and deletes nothing that it could refer to (prune.ts).
+ * A prune publishes what it condemns *first* and looks for writers *then*. So either the writer reads the list in step 3, or
+ * the prune sees a writer that may not have, and deletes nothing that it could refer to (prune.ts).
  */
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
@@ -28,7 +27,7 @@ export class Reservation {
 	readonly #clock: Clock;
 	#raw: Uint8Array<ArrayBuffer>;
 	#beat = 0;
-	#seen: number;
+	readonly #seen: number;
 	#renewedMs: number;
 	/** Moves of the head follow each other. */
 	#moving: Promise<unknown> = Promise.resolve();
@@ -42,7 +41,7 @@ export class Reservation {
 		this.#renewedMs = clock.now();
 	}
 
-	/** Steps 1 to 3. @returns it, and what step 4 has to read. */
+	/** Steps 1 to 3. @returns it, and what is condemned. */
 	static async open(
 		heads: Heads,
 		{ clock, random }: { readonly clock: Clock; readonly random: Random },
@@ -53,12 +52,7 @@ export class Reservation {
 		if (raw === undefined)
 			throw new SnapshotError("failed", `the id ${id} is taken: is the random source seeded twice?`);
 		const reservation = new Reservation(heads, clock, id, generation, raw);
-		for (;;) {
-			const condemned = await heads.condemned();
-			if (condemned.generation === reservation.#seen) return { reservation, condemned };
-			reservation.#seen = condemned.generation;
-			await reservation.renew();
-		}
+		return { reservation, condemned: await heads.condemned() };
 	}
 
 	/** Shows that the writer lives. @throws {SnapshotError} `expired`, `full`, `failed`. */

@@ -9,9 +9,9 @@
  *
  * A content that is in the store already is not written again. Its hash says where it may be, its bytes decide.
  */
-import { createEngine, type Engine } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { hash128 } from "../engine/hash.ts";
-import { Lz4 } from "../engine/lz4.ts";
+import { Lz4Error } from "../engine/lz4.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type EncodedBatch, type GuestLayout, PAGE_BYTES, type PageBatch } from "../ports/guest.ts";
 import type { PageSink } from "../rounds/page-sink.ts";
@@ -89,7 +89,7 @@ export class SnapshotWriter implements PageSink {
 	/** The id that the snapshot will have. */
 	readonly id: string;
 	readonly #parts: WriterParts;
-	readonly #engine: Engine = createEngine();
+	readonly #engine: Engine;
 	readonly #table: PageTable;
 	readonly #packs: PackWriter;
 	/** Contents that this writer has stored. */
@@ -98,7 +98,6 @@ export class SnapshotWriter implements PageSink {
 	/** The hash of a zero page, as words. */
 	readonly #zeroHash: Uint32Array<ArrayBuffer>;
 	readonly #resources = new Map<string, StoredResource>();
-	#lz4: Lz4 | undefined;
 	#status: "open" | "committing" | "ended" = "open";
 	/** Batches take effect in the order in which they came. */
 	#queue: Promise<unknown> = Promise.resolve();
@@ -110,6 +109,7 @@ export class SnapshotWriter implements PageSink {
 	constructor(parts: WriterParts) {
 		const { catalog, reservation, parent, options } = parts;
 		this.#parts = parts;
+		this.#engine = catalog.engine;
 		this.id = reservation.id;
 		this.#table = parent === undefined ? new PageTable(this.#engine, 0) : parent.table.copy(this.#engine);
 		this.#table.grow(options.layout.pageCount);
@@ -297,22 +297,20 @@ export class SnapshotWriter implements PageSink {
 			return isSame(this.#expand(index.kind(entry), payload), this.#expand(wanted.kind, wanted.payload));
 		} catch (error) {
 			// A pack that cannot be read is no reason to refuse a page: the page is written again.
-			if (error instanceof SnapshotError) return false;
+			if (error instanceof SnapshotError || error instanceof Lz4Error) return false;
 			throw error;
 		}
 	}
 
 	#expand(kind: number, payload: Uint8Array): Uint8Array {
-		if (kind === KINDS.raw) return payload;
-		this.#lz4 ??= new Lz4(this.#engine);
-		return this.#lz4.decode(payload, PAGE_BYTES);
+		return kind === KINDS.raw ? payload : this.#parts.catalog.expand(payload);
 	}
 
 	async #commit({ state, digest, facts = {}, layout }: CommitParts): Promise<SnapshotInfo> {
 		const { catalog, contents, reservation, options, known, sequence } = this.#parts;
 		if (this.missingResources.length > 0)
 			throw new RangeError(`the layout names code that was not given: ${this.missingResources.join(", ")}`);
-		const found = this.#table.hashes.digest(state);
+		const found = catalog.digest(this.#table, state);
 		if (digest !== undefined && digest !== found)
 			throw new SnapshotError("digest", `pages and state that were accepted have the digest ${found}, not ${digest}`);
 		await this.#packs.finish();
