@@ -157,7 +157,7 @@ export function xbzrleEncode(old: usize, page: usize, target: usize, capacity: u
   return done < <u32>PAGE_BYTES && limit - out < 2 ? REFUSED : <i32>(out - target);
 }
 
-/** Reads a length of 7 or 14 bits; 0xffff when its second byte is not there or is continued again. */
+/** Reads a length of 7 or 14 bits; 0xffff, which no page has room for, when its second byte is not there or goes on. */
 // @ts-ignore: decorator
 @inline
 function lengthAt(at: usize, end: usize): u32 {
@@ -224,7 +224,7 @@ export function xbzrleDecode(source: usize, length: u32, page: usize): i32 {
     } else {
       unchanged = lengthAt(at, end);
       at += 1 + <usize>(load<u8>(at) >> 7); // by its first byte: a small length may come in two
-      if (unchanged > <u32>PAGE_BYTES || end - at < 2) return REFUSED;
+      if (end - at < 2) return REFUSED;
       changed = lengthAt(at, end);
       at += 1 + <usize>(load<u8>(at) >> 7);
     }

@@ -30,6 +30,35 @@ export function decodeLz4(block: Uint8Array, limit: number): Uint8Array | undefi
 	return undefined;
 }
 
+/**
+ * Where the last match of a valid block starts and ends, counted back from the end of the plain bytes: the format wants
+ * at least 12 and 5. Undefined for a block without matches.
+ */
+export function lastMatch(block: Uint8Array): { readonly start: number; readonly end: number } | undefined {
+	let at = 0;
+	let length = 0;
+	let last: { start: number; end: number } | undefined;
+	const continued = (nibble: number): number => {
+		let value = nibble;
+		if (nibble === 15)
+			do value += block[at]!;
+			while (block[at++] === 255);
+		return value;
+	};
+	for (;;) {
+		const token = block[at++]!;
+		const literals = continued(token >> 4);
+		at += literals;
+		length += literals;
+		if (at >= block.length) break;
+		at += 2;
+		const copied = continued(token & 15) + 4;
+		last = { start: length, end: length + copied };
+		length += copied;
+	}
+	return last === undefined ? undefined : { start: length - last.start, end: length - last.end };
+}
+
 /** One sequence: literals, then a match (`offset` counts back from the end of the literals). */
 export interface Lz4Sequence {
 	readonly literals: readonly number[];

@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { Lz4 } from "../../bindings/engine/lz4.ts";
-import { decodeLz4, type Lz4Sequence, writeLz4 } from "../oracles/lz4.ts";
+import { decodeLz4, type Lz4Sequence, lastMatch, writeLz4 } from "../oracles/lz4.ts";
 
 const test = suite("LZ4 blocks, against oracles");
 const lz4 = new Lz4(createEngine());
@@ -60,6 +60,33 @@ test("a block that fits is right, one that does not is refused, and nothing is w
 			assert.ok(length === needed || (length === 0 && capacity < needed + slack), `${length} in ${capacity}`);
 			const behind = engine.bytes.subarray(target.offset + capacity, target.offset + needed + 800);
 			assert.ok(behind.every((byte) => byte === 0xc3));
+		}),
+		{ numRuns: 1000 },
+	);
+});
+
+test("matches end where the format wants it, and nothing is read behind the plain bytes", () => {
+	const engine = createEngine();
+	const table = engine.allocate(16384);
+	const target = engine.allocate(65536);
+	const { exports } = engine;
+	const zeros = fc.nat(40);
+	fc.assert(
+		fc.property(repetitive, zeros, fc.boolean(), (start, more, isPage) => {
+			// Repetition up to the very end: what comes first comes last again.
+			const plain = new Uint8Array(isPage ? 4096 : Math.min(start.length, 4096) + more);
+			for (let at = 0; at < plain.length; at += Math.max(1, start.length))
+				plain.set(start.subarray(0, plain.length - at), at);
+			// The bytes end where the memory ends: reading one too many traps.
+			const from = engine.bytes.length - plain.length;
+			engine.bytes.set(plain, from);
+			const length = isPage
+				? exports.lz4EncodePage(from, target.offset, 65536, table.offset)
+				: exports.lz4Encode(from, plain.length, target.offset, 65536, table.offset);
+			const block = engine.bytes.slice(target.offset, target.offset + length);
+			assert.equal(decodeLz4(block, plain.length), plain);
+			const match = lastMatch(block);
+			if (match !== undefined) assert.ok(match.start >= 12 && match.end >= 5, JSON.stringify(match));
 		}),
 		{ numRuns: 1000 },
 	);
