@@ -4,6 +4,7 @@ import { hostCommand } from "../../bindings/cli/executables.ts";
 import { HostProcess } from "../../bindings/cli/host-process.ts";
 import type { MoveOrder } from "../../bindings/cli/messages.ts";
 import { NumberedClient } from "../../bindings/cli/numbered-client.ts";
+import type { RuntimeName } from "../../bindings/cli/options.ts";
 import type { MoveMetrics } from "../../bindings/migration/metrics.ts";
 import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import type { StreamAddress } from "../../bindings/ports/byte-stream.ts";
@@ -26,6 +27,14 @@ export interface Crossing {
 	readonly longestGapMs: number;
 }
 
+/** Where the processes run, and what the guest is. */
+export interface FerryCrew {
+	readonly runtime?: RuntimeName;
+	/** Another Node than this one. */
+	readonly nodeExecutable?: string;
+	readonly programUrl?: string;
+}
+
 /** What the client may add to the time of a move, in ms. */
 const AROUND_MS = 50;
 
@@ -38,10 +47,12 @@ export class Ferry {
 	readonly #platform = nodePlatform();
 	readonly #client: NumberedClient | undefined;
 	readonly #hosts: HostProcess[] = [];
+	readonly #crew: FerryCrew;
 	#here!: Side;
 	#there!: Side;
 
-	private constructor(load: FerryLoad | undefined) {
+	private constructor(load: FerryLoad | undefined, crew: FerryCrew) {
+		this.#crew = crew;
 		if (load === undefined) return;
 		const { requestsPerSecond, changePages } = load;
 		const platform = this.#platform;
@@ -49,13 +60,13 @@ export class Ferry {
 	}
 
 	/** Two processes, and a guest of this size in one of them. */
-	static async open(sizeMiB: number, load?: FerryLoad): Promise<Ferry> {
-		const ferry = new Ferry(load);
+	static async open(sizeMiB: number, load?: FerryLoad, crew: FerryCrew = {}): Promise<Ferry> {
+		const ferry = new Ferry(load, crew);
 		try {
 			ferry.#here = await ferry.#side();
 			ferry.#there = await ferry.#side();
 			const { host } = ferry.#here;
-			await host.order("start", { programUrl: PROGRAM_URL });
+			await host.order("start", { programUrl: crew.programUrl ?? PROGRAM_URL });
 			await host.order("call", { request: { fillMiB: sizeMiB } });
 			await ferry.#client?.start(host.hello.clients);
 			return ferry;
@@ -66,10 +77,11 @@ export class Ferry {
 	}
 
 	/** Moves the guest to the other process. @throws Error unless it is moved */
-	async cross(options: Pick<MoveOrder, "technique" | "verification">): Promise<Crossing> {
+	async cross(options: Pick<MoveOrder, "technique" | "verification" | "push">): Promise<Crossing> {
 		const { host } = this.#here;
 		const { host: target, door } = this.#there;
-		await host.order("prepare", {});
+		// Without live rounds there is no shadow to allocate.
+		if (options.technique !== "post-copy") await host.order("prepare", {});
 		await this.#client?.untilAnswered(this.#client.answered + 100);
 		const answeredBefore = Math.max(0, (this.#client?.answered ?? 0) - 1);
 		const report = await host.order("move", { ...options, target: door, clients: target.hello.clients });
@@ -88,10 +100,13 @@ export class Ferry {
 
 	async #side(): Promise<Side> {
 		const role = this.#hosts.length === 0 ? "left" : "right";
-		const host = await HostProcess.start({ platform: this.#platform, role, command: hostCommand("node", DIST) });
+		const { runtime = "node", nodeExecutable, programUrl = PROGRAM_URL } = this.#crew;
+		const usual = hostCommand(runtime, DIST);
+		const command = nodeExecutable === undefined ? usual : { ...usual, executable: nodeExecutable };
+		const host = await HostProcess.start({ platform: this.#platform, role, command });
 		this.#hosts.push(host);
 		const at: StreamAddress = { transport: "tcp", host: "127.0.0.1", port: 0 };
-		return { host, door: (await host.order("receive", { at, programUrls: [PROGRAM_URL] })).address };
+		return { host, door: (await host.order("receive", { at, programUrls: [programUrl] })).address };
 	}
 }
 
