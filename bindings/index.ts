@@ -160,7 +160,17 @@ export type { WorkerPort, WorkerRole, WorkerScope, WorkerThread } from "./ports/
 
 // Snapshots: saving, a store for them, restoring.
 export { type AccessOrder, AccessOrders } from "./snapshot/access-order.ts";
+export {
+	History,
+	type HistoryBounds,
+	type HistoryEnd,
+	type HistoryEntry,
+	type HistoryOptions,
+	type RewindServices,
+	startHistory,
+} from "./snapshot/history.ts";
 export { SnapshotError, type SnapshotErrorCode } from "./snapshot/image-error.ts";
+export { type KeeperOptions, type KeeperResult, type KeeperServices, keepSnapshots } from "./snapshot/keeper.ts";
 export type { LazyPages, LazyReport } from "./snapshot/lazy-pages.ts";
 export {
 	type LazyRestored,
@@ -188,6 +198,14 @@ export type { PolicyOutcome, PolicyReport, RestorePolicy } from "./snapshot/rest
 export { type PausedSaveOptions, type SaveResult, type SaveServices, save } from "./snapshot/save.ts";
 export { SAVE_PHASES, SaveError, type SaveErrorCode, type SavePhase } from "./snapshot/save-error.ts";
 export type { SaveMetrics, SaveProgress, SaveTechnique } from "./snapshot/save-metrics.ts";
+export {
+	type KeptSnapshot,
+	type SaveToOptions,
+	type SaveToServices,
+	type SendSnapshotOptions,
+	saveTo,
+	sendSnapshot,
+} from "./snapshot/save-to.ts";
 export { DEFAULT_SAVE_DEADLINES, type SaveDeadlines, type Saved, type SaveOptions } from "./snapshot/saving.ts";
 export { SnapshotSeries } from "./snapshot/series.ts";
 export {

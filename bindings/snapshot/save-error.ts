@@ -4,6 +4,7 @@ import { MoveError } from "../handover/move-error.ts";
 import { DeadlineError } from "../handover/phases.ts";
 import { GuestError } from "../ports/guest.ts";
 import { LinkError } from "../ports/link.ts";
+import { WireError } from "../wire/wire-error.ts";
 import { SnapshotError } from "./image-error.ts";
 
 /** The phases of a save, in order. Every one can be cancelled. */
@@ -90,6 +91,7 @@ function codeOf(error: unknown): SaveErrorCode {
 	if (error instanceof SnapshotError) return error.code === "full" ? "full" : "store";
 	if (error instanceof GuestError) return error.code === "gone" || error.code === "crashed" ? "gone" : "guest";
 	if (error instanceof LinkError) return linkCode(error);
+	if (error instanceof WireError) return "protocol";
 	if (error instanceof MoveError) return conversationCode(error);
 	return "guest";
 }

@@ -93,14 +93,19 @@ export interface SaveSink<Kept> extends PageSink {
 	abort(reason: unknown): Promise<void>;
 }
 
+/** What a save tells its destination at the beginning. */
+export interface SaveStart {
+	/** The guest as it is now; it may grow. */
+	readonly layout: GuestLayout;
+	readonly technique: SaveTechnique;
+	readonly verification: Verification;
+	/** The caller's, and how it is saved. */
+	readonly facts: Readonly<Record<string, string>>;
+}
+
 /** Where snapshots go: a store here, or a keeper over a link. */
 export interface SaveDestination<Kept> {
-	begin(
-		layout: GuestLayout,
-		technique: SaveTechnique,
-		verification: Verification,
-		signal: AbortSignal,
-	): Promise<SaveSink<Kept>>;
+	begin(start: SaveStart, signal: AbortSignal): Promise<SaveSink<Kept>>;
 }
 
 /** What a technique adds. */
@@ -203,6 +208,10 @@ class Saving<Kept> {
 		}
 	}
 
+	get #facts(): Readonly<Record<string, string>> {
+		return { ...this.#options.facts, technique: this.#plan.technique, verification: this.#verification };
+	}
+
 	#metrics(): SaveMetrics {
 		const incremental = this.#plan.kept?.from === "dirty";
 		const facts = { technique: this.#plan.technique, verification: this.#verification, incremental };
@@ -212,8 +221,9 @@ class Saving<Kept> {
 	async #begin(): Promise<void> {
 		const { technique } = this.#plan;
 		await this.#run("begin", this.#deadlines.beginMs, async (signal) => {
-			const layout = this.#guest.state.layout();
-			const sink = await this.#destination.begin(layout, technique, this.#verification, signal);
+			const verification = this.#verification;
+			const start = { layout: this.#guest.state.layout(), technique, verification, facts: this.#facts };
+			const sink = await this.#destination.begin(start, signal);
 			this.#sink = sink;
 			if (this.#failed) await sink.abort(signal.reason); // it came after the phase had been given up
 		});
@@ -275,8 +285,7 @@ class Saving<Kept> {
 			this.#watch.mark("state");
 			if (this.#verification === "full") await this.#verify(signal);
 			const { hashes } = this.#iteration;
-			const facts = { ...this.#options.facts, technique: this.#plan.technique, verification: this.#verification };
-			const end = { state, digest: hashes.digest(state), pageCount: hashes.pageCount, facts };
+			const end = { state, digest: hashes.digest(state), pageCount: hashes.pageCount, facts: this.#facts };
 			this.#watch.mark("verified");
 			return end;
 		});
@@ -323,20 +332,17 @@ class Saving<Kept> {
 		const fate = await Promise.race([
 			committing.then(
 				(kept) => ({ kept }),
-				() => "given-up" as const,
+				(reason: unknown) => ({ reason }),
 			),
-			this.#clock.sleep(0).then(() => "unknown" as const),
+			this.#clock.sleep(0).then(() => undefined),
 		]);
-		if (typeof fate === "object") return fate.kept;
-		if (fate === "given-up") throw error;
-		throw new SaveError(
-			"unconfirmed",
-			`${error.message}; the store has not said whether it has the snapshot: list it`,
-			{
-				phase: "commit",
-				cause: error,
-			},
-		);
+		if (fate !== undefined && "kept" in fate) return fate.kept;
+		const isKnown = fate !== undefined && !(fate.reason instanceof SaveError && fate.reason.code === "unconfirmed");
+		if (isKnown) throw error;
+		throw new SaveError("unconfirmed", `${error.message}; whether the snapshot is there is not known: list the store`, {
+			phase: "commit",
+			cause: error,
+		});
 	}
 
 	async #resume(): Promise<void> {

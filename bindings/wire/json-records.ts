@@ -1,6 +1,6 @@
 /** The records whose payload is one JSON object: bytes in, checked record out, and back. */
 import { Fields } from "./fields.ts";
-import { HASH_DIGITS, readLayout } from "./layout-fields.ts";
+import { HASH_DIGITS, readFacts, readLayout } from "./layout-fields.ts";
 import {
 	MAX_CORRUPT_PAGES,
 	MAX_HISTOGRAM_BUCKETS,
@@ -8,6 +8,7 @@ import {
 	MAX_MOVE_ID_CHARACTERS,
 	MAX_PAGE_COUNT,
 	MAX_RESOURCES,
+	MAX_SNAPSHOT_LABEL_CHARACTERS,
 	MAX_STATE_BYTES,
 	MAX_WINDOW_BYTES,
 	MIN_WINDOW_BYTES,
@@ -18,6 +19,8 @@ import { WireError } from "./wire-error.ts";
 
 /** Hexadecimal digits of an XXH3-128. */
 const DIGEST_DIGITS = 32;
+/** Hexadecimal digits of a snapshot's id. */
+const SNAPSHOT_ID_DIGITS = 32;
 const MAX_VERSION = 0xffff;
 const MAX_U32 = 0xffff_ffff;
 
@@ -78,6 +81,18 @@ const READERS: { readonly [Type in JsonRecord["type"]]: Reader<Type> } = {
 	}),
 	alive: () => ({ type: "alive" }),
 	recover: (fields) => ({ type: "recover", moveId: readMoveId(fields) }),
+	offer: (fields) => ({
+		type: "offer",
+		protocol: readVersions(fields.object("protocol")),
+		technique: fields.name("technique"),
+		verification: fields.oneOf("verification", ["transport", "full"]),
+		layout: readLayout(fields.object("layout")),
+		...(fields.has("label") ? { label: fields.text("label", MAX_SNAPSHOT_LABEL_CHARACTERS) } : {}),
+		...(fields.has("generation") ? { generation: fields.text("generation", MAX_SNAPSHOT_LABEL_CHARACTERS) } : {}),
+		facts: readFacts(fields),
+		windowBytes: readWindow(fields),
+	}),
+	kept: (fields) => ({ type: "kept", snapshotId: fields.hex("snapshotId", SNAPSHOT_ID_DIGITS) }),
 };
 
 /**

@@ -46,6 +46,9 @@ export const MAX_NAME_CHARACTERS = 128;
 /** Characters of a move's id, `a-z 0-9 -`: it names files in stores. */
 export const MAX_MOVE_ID_CHARACTERS = 64;
 
+/** UTF-16 units of a snapshot's label and generation, as in images. */
+export const MAX_SNAPSHOT_LABEL_CHARACTERS = 256;
+
 /** UTF-16 units of a message for people. A longer one is cut by the sender. */
 export const MAX_MESSAGE_CHARACTERS = 2048;
 

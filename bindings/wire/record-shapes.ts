@@ -225,6 +225,27 @@ export interface AliveRecord {
 	readonly type: "alive";
 }
 
+/** Offers a snapshot to a keeper: the first record of a connection. The guest stays where it is. */
+export interface OfferRecord {
+	readonly type: "offer";
+	readonly protocol: VersionRange;
+	readonly technique: string;
+	readonly verification: Verification;
+	readonly layout: GuestLayout;
+	readonly label?: string;
+	readonly generation?: string;
+	/** Kept with the snapshot. */
+	readonly facts: GuestLayout["facts"];
+	readonly windowBytes: number;
+}
+
+/** The keeper has the snapshot, durably. */
+export interface KeptRecord {
+	readonly type: "kept";
+	/** Its id in the keeper's store, 32 hexadecimal digits. */
+	readonly snapshotId: string;
+}
+
 /** Records whose payload is JSON. */
 export type JsonRecord =
 	| HelloRecord
@@ -245,6 +266,8 @@ export type JsonRecord =
 	| AcceptedRecord
 	| CorruptRecord
 	| RecoverRecord
+	| OfferRecord
+	| KeptRecord
 	| AliveRecord;
 
 /** Records about missing pages with a binary payload. */

@@ -118,6 +118,18 @@ const records: fc.Arbitrary<Record> = fc.oneof(
 		pageCount: u32,
 	}),
 	fc.record({ type: fc.constant("recover" as const), moveId: name(64) }),
+	fc.record({ type: fc.constant("kept" as const), snapshotId: hex(32) }),
+	fc.record({
+		type: fc.constant("offer" as const),
+		protocol: fc.tuple(u16, u16).map(([a, b]) => ({ min: Math.min(a, b), max: Math.max(a, b) })),
+		technique: name(128),
+		verification: fc.constantFrom("transport" as const, "full" as const),
+		layout,
+		label: fc.string({ maxLength: 64 }),
+		generation: hex(32),
+		facts: fc.dictionary(name(20), fc.string({ maxLength: 40 }), { maxKeys: 5, noNullPrototype: true }),
+		windowBytes,
+	}),
 	fc.record({ type: fc.constant("round" as const), index: u32, toSend: u32, sent: u32, skipped: u32 }),
 	fc.record({
 		type: fc.constant("answer" as const),

@@ -15,6 +15,9 @@ import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 /** Pages of the world's guest. */
 export const PAGES = 48;
 
+/** Whoever waits longer waits for ever: a deadline is missing somewhere. */
+const END_OF_TIME_MS = 10 ** 6;
+
 /** What the disk does to a write: nothing, an error, or silence until the time is up. */
 export type DiskFault = StoreErrorCode | "stall";
 
@@ -64,7 +67,7 @@ export class DiskStore implements Store {
 		this.onWrite();
 		const fault = this.fault(this.writes++);
 		await this.#clock.sleep(this.latencyMs + byteLength / this.rateBytesPerMs);
-		if (fault === "stall") await this.#clock.sleep(10 ** 7);
+		if (fault === "stall") await this.#clock.sleep(END_OF_TIME_MS / 2);
 		else if (fault !== undefined) throw new StoreError(fault, `the disk is ${fault}`);
 	}
 }
@@ -116,7 +119,7 @@ export class SnapshotWorld {
 		return this.clock.run(async () => {
 			const work = this.#work();
 			try {
-				return await main();
+				return await Promise.race([main(), work.then(() => new Promise<never>(() => undefined))]);
 			} finally {
 				this.#over = true;
 				await work;
@@ -146,6 +149,7 @@ export class SnapshotWorld {
 	/** The guest's program: random writes, each ms, and a count in its state. */
 	async #work(): Promise<void> {
 		while (!this.#over) {
+			if (this.clock.now() > END_OF_TIME_MS) throw new Error(`still waiting after ${this.clock.now()} ms`);
 			for (let i = 0; this.guest.running && i < this.writesPerMs; i++) {
 				const offset = this.random.nextU32() % (this.guest.pageCount * PAGE_BYTES - 4);
 				const count = new Uint8Array(Uint32Array.of(++this.#writes).buffer);

@@ -70,6 +70,18 @@ const EXAMPLES: { readonly [Name in RecordName]: Extract<Record, { type: Name }>
 	corrupt: { type: "corrupt", pageIndices: [3, 4], pageCount: 900 },
 	recover: { type: "recover", moveId: "move-1" },
 	alive: { type: "alive" },
+	offer: {
+		type: "offer",
+		protocol: { min: 1, max: 1 },
+		technique: "live-save",
+		verification: "full",
+		layout: LAYOUT,
+		label: "before the upgrade — β",
+		generation: "ab".repeat(16),
+		facts: { "started by": "nobody" },
+		windowBytes: 1 << 20,
+	},
+	kept: { type: "kept", snapshotId: "0123456789abcdef".repeat(2) },
 };
 
 function decode(type: number, payload: Uint8Array<ArrayBuffer>): Record | undefined {
@@ -209,6 +221,9 @@ test("faults name pages, hashes come whole", () => {
 	assert.is(wireFailure(() => decode(RECORD_TYPES.hashes, new Uint8Array(21))).field, "hashes");
 	refuses("corrupt", { pageIndices: [-1], pageCount: 1 }, "out-of-range", "pageIndices");
 	refuses("hello", { ...HELLO, faulting: "yes" }, "wrong-type", "faulting");
+	refuses("kept", { snapshotId: "0".repeat(31) }, "out-of-range", "snapshotId");
+	refuses("offer", { ...EXAMPLES.offer, label: "x".repeat(257) }, "out-of-range", "label");
+	refuses("offer", { ...EXAMPLES.offer, facts: { a: 1 } }, "wrong-type", "facts.a");
 });
 
 test("nothing in a payload reaches a prototype", () => {

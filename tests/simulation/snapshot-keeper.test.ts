@@ -1,0 +1,208 @@
+// Snapshots that are sent to a keeper: acknowledged only when durable, whatever happens to the link or the keeper's disk.
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { connectSimulated, type SimulatedConnection } from "../../bindings/lab/simulated-stream.ts";
+import { drawFault, type StreamFault } from "../../bindings/lab/stream-faults.ts";
+import { StreamLink } from "../../bindings/links/stream-link.ts";
+import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { type KeeperOptions, type KeeperResult, keepSnapshots } from "../../bindings/snapshot/keeper.ts";
+import { save } from "../../bindings/snapshot/save.ts";
+import { SAVE_PHASES, SaveError, type SavePhase } from "../../bindings/snapshot/save-error.ts";
+import { type SaveToOptions, saveTo, sendSnapshot } from "../../bindings/snapshot/save-to.ts";
+import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import { DiskStore, isSame, SnapshotWorld } from "./snapshot-world.ts";
+import { LINK_OPTIONS } from "./world.ts";
+
+const test = suite("snapshots: a keeper");
+
+/** A guest here, a keeper with a disk of its own there, and a network between them. */
+class KeeperWorld extends SnapshotWorld {
+	readonly keeperDisk = new DiskStore(this.clock);
+	readonly keeperStore = new SnapshotStore(this.keeperDisk, { clock: this.clock, random: this.random });
+	connection!: SimulatedConnection;
+	keeping!: Promise<KeeperResult>;
+
+	/** The near end of a link to the keeper. */
+	connect(faults: readonly StreamFault[] = [], options: KeeperOptions = {}): StreamLink {
+		this.connection = connectSimulated(this.clock, { rateBytesPerMs: 4000, latencyMs: 0.5, faults });
+		const { clock, keeperStore: store } = this;
+		const far = new StreamLink(this.connection.b, LINK_OPTIONS);
+		far.opened.catch(() => undefined);
+		this.keeping = keepSnapshots({ link: far, store, clock }, { idleMs: 5000, ...options });
+		const near = new StreamLink(this.connection.a, LINK_OPTIONS);
+		near.opened.catch(() => undefined);
+		return near;
+	}
+
+	saveTo(options: SaveToOptions = {}, link = this.connect()) {
+		const deadlines = { beginMs: 2000, stallMs: 2000, commitMs: 2000 };
+		return saveTo({ guest: this.guest, link, clock: this.clock }, { deadlines, ...options });
+	}
+
+	/** What a snapshot in the keeper's store holds. */
+	async keptContentOf(id: string) {
+		const { clock, random } = this;
+		const there = Object.assign(Object.create(this) as SnapshotWorld, {
+			store: new SnapshotStore(this.keeperDisk, { clock, random }),
+		});
+		return there.contentOf(id);
+	}
+}
+
+for (const technique of ["save", "live-save", "improved-live-save"] as const)
+	test(`${technique} to a keeper: it has the guest as it was paused, and the guest runs on here`, async () => {
+		const world = new KeeperWorld(1);
+		await world.run(async () => {
+			await world.clock.sleep(5);
+			const { snapshot, metrics } = await world.saveTo({ technique, label: "nightly", facts: { why: "a test" } });
+			assert.ok(world.guest.running);
+			const content = await world.keptContentOf(snapshot.id);
+			assert.ok(isSame(content.memory, world.lastPause.memory));
+			assert.equal(content.state, world.lastPause.state);
+			const { snapshots, error } = await world.keeping;
+			assert.is(error, undefined);
+			const [kept] = snapshots;
+			assert.is(kept!.id, snapshot.id);
+			assert.is(kept!.label, "nightly");
+			assert.is(kept!.facts.why, "a test");
+			assert.is(kept!.facts.technique, metrics.technique);
+			assert.equal(await world.store.list(), [], "nothing is kept here");
+		});
+	});
+
+test("a finished snapshot is sent only when asked, as it lies in the store", async () => {
+	const world = new KeeperWorld(2);
+	await world.run(async () => {
+		const { snapshot } = await save(world.services, { label: "kept" });
+		const reader = await world.store.open(snapshot.id);
+		const fractions: number[] = [];
+		const there = await sendSnapshot(
+			{ snapshot: reader, link: world.connect(), clock: world.clock },
+			{ onProgress: ({ fraction }) => fractions.push(fraction) },
+		);
+		assert.equal(
+			fractions,
+			[...fractions].sort((a, b) => a - b),
+		);
+		assert.is(fractions.at(-1), 1);
+		const [kept] = (await world.keeping).snapshots;
+		assert.is(kept!.id, there.id);
+		assert.is(kept!.digest, snapshot.digest);
+		assert.is(kept!.label, "kept");
+		assert.ok(isSame((await world.keptContentOf(there.id)).memory, world.lastPause.memory));
+	});
+});
+
+/** Whatever has happened: the two sides agree as far as they can, and nothing half is visible. */
+async function checkEnd(world: KeeperWorld, outcome: { readonly id: string } | { readonly error: SaveError }) {
+	assert.ok(world.guest.running, "the guest runs on");
+	const { snapshots } = await world.keeping;
+	const listed = (await world.keeperStore.list()).map(({ id }) => id);
+	assert.equal(
+		listed,
+		snapshots.map(({ id }) => id),
+	);
+	if ("id" in outcome) {
+		assert.equal(listed, [outcome.id]);
+		assert.ok(isSame((await world.keptContentOf(outcome.id)).memory, world.lastPause.memory));
+	} else if (outcome.error.code !== "unconfirmed") assert.equal(listed, [], `${outcome.error.code}: but it is there`);
+	else if (listed.length > 0)
+		assert.ok(isSame((await world.keptContentOf(listed[0]!)).memory, world.lastPause.memory), "the unconfirmed one");
+}
+
+const settled = (saving: ReturnType<typeof saveTo>): Promise<{ readonly id: string } | { readonly error: SaveError }> =>
+	saving.then(
+		({ snapshot }) => ({ id: snapshot.id }),
+		(error: unknown) => {
+			assert.instance(error, SaveError, String(error));
+			return { error: error as SaveError };
+		},
+	);
+
+const EVENTS: Readonly<Record<string, (world: KeeperWorld, stop: AbortController) => void>> = {
+	"the caller cancels": (_, stop) => stop.abort(),
+	"the link is cut": ({ connection }) => connection.inject({ kind: "cut", when: { atMs: 0 } }),
+	"the keeper's disk is full": ({ keeperDisk }) => {
+		keeperDisk.fault = () => "full";
+	},
+	"the keeper's disk stalls": ({ keeperDisk }) => {
+		keeperDisk.fault = () => "stall";
+	},
+};
+for (const technique of ["save", "live-save"] as const)
+	for (const phase of SAVE_PHASES.filter((name): name is SavePhase => name !== "live" || technique !== "save"))
+		for (const [what, begin] of Object.entries(EVENTS))
+			test(`${technique} to a keeper, ${phase}: ${what}`, async () => {
+				const world = new KeeperWorld(3);
+				await world.run(async () => {
+					const stop = new AbortController();
+					const link = world.connect();
+					let hasHappened = false;
+					const saving = world.saveTo(
+						{
+							technique,
+							signal: stop.signal,
+							onProgress: (progress) => {
+								if (progress.phase !== phase || hasHappened) return;
+								hasHappened = true;
+								begin(world, stop);
+							},
+						},
+						link,
+					);
+					const outcome = await settled(saving);
+					world.keeperDisk.fault = () => undefined;
+					if (what.endsWith("stalls")) return assert.ok(world.guest.running && "error" in outcome);
+					await checkEnd(world, outcome);
+				});
+			});
+
+test("a keeper that refuses says why; one that stops is told to the source", async () => {
+	const world = new KeeperWorld(1);
+	await world.run(async () => {
+		const refused = await settled(world.saveTo({}, world.connect([], { refuse: () => "no guests on Sundays" })));
+		assert.ok("error" in refused);
+		assert.is(refused.error.code, "refused");
+		assert.match(refused.error.message, /Sundays/);
+		const stop = new AbortController();
+		const link = world.connect([], { signal: stop.signal });
+		const stopped = settled(world.saveTo({ onProgress: ({ phase }) => phase === "live" && stop.abort() }, link));
+		const outcome = await stopped;
+		assert.ok("error" in outcome && ["peer", "link-lost"].includes(outcome.error.code), JSON.stringify(outcome));
+		await checkEnd(world, outcome);
+	});
+});
+
+test("property: whatever is cut, lost, flipped or held back on the way, what the source believes is so", async () => {
+	await fc.assert(
+		fc.asyncProperty(fc.nat(), fc.constantFrom("save" as const, "live-save" as const), async (seed, technique) => {
+			const world = new KeeperWorld(seed);
+			const faults = [drawFault(world.random, { durationMs: 80, byteLength: 200_000 })];
+			await world.run(async () => {
+				const outcome = await settled(world.saveTo({ technique }, world.connect(faults)));
+				await checkEnd(world, outcome);
+			});
+		}),
+		{ numRuns: 40 },
+	);
+});
+
+test("pages of a damaged batch are refused by the keeper, and nothing is kept", async () => {
+	const world = new KeeperWorld(1);
+	await world.run(async () => {
+		const { pages } = world.guest;
+		const { encode } = pages;
+		pages.encode = async (pageIndices, options) => {
+			const batch = await encode(pageIndices, options);
+			batch.bytes[batch.bytes.byteLength - PAGE_BYTES]! ^= 1;
+			return batch;
+		};
+		const outcome = await settled(world.saveTo());
+		assert.ok("error" in outcome);
+		assert.is(outcome.error.code, "corrupt");
+		await checkEnd(world, outcome);
+	});
+});
+
+test.run();
