@@ -1,10 +1,15 @@
 /** Every experiment of the lab, in the order of spec.md. */
 import { LIVE_SAVE_EXPERIMENTS } from "./live-save.ts";
 import { LIVE_SAVE_DOWNTIME } from "./live-save-downtime.ts";
+import { PREPAGING_EXPERIMENTS } from "./prepaging.ts";
 import type { Experiment } from "./report.ts";
 
 /** See the head of this file. */
-export const EXPERIMENTS: readonly Experiment[] = [...LIVE_SAVE_EXPERIMENTS, LIVE_SAVE_DOWNTIME].sort(byId);
+export const EXPERIMENTS: readonly Experiment[] = [
+	...PREPAGING_EXPERIMENTS,
+	...LIVE_SAVE_EXPERIMENTS,
+	LIVE_SAVE_DOWNTIME,
+].sort(byId);
 
 function byId(a: Experiment, b: Experiment): number {
 	const [aPaper = "", aNumber = ""] = a.id.split("-");

@@ -1,5 +1,7 @@
 /** LS-4: downtimes by CPU cap, table 4 of Chuang and Huang. */
-import { FITTED, sweep, worst } from "./live-save.ts";
+
+import { worst } from "./judging.ts";
+import { FITTED, sweep } from "./live-save.ts";
 import { DOWNTIMES_MS, SAVE_DOWNTIME_MS, TABLE_CAPS } from "./live-save-figures.ts";
 import { FITTED_WRITES_PER_MS, runSaving, type SavingSystem } from "./live-save-runs.ts";
 import {

@@ -1,6 +1,8 @@
 /**
  * LS-1, LS-2, LS-3, LS-5, LS-6, LS-7: how the iterations of Chuang and Huang's systems go. LS-4 is in live-save-downtime.ts.
  */
+
+import { worst } from "./judging.ts";
 import { HALF_PAGES } from "./live-save-figures.ts";
 import {
 	averageIterationMs,
@@ -52,12 +54,6 @@ function capRow(point: string, paper: number, ours: number | undefined): ReportR
 function intervalRow(point: string, from: number, to: number, ours: number | undefined): ReportRow {
 	const nearest = ours === undefined ? from : Math.min(to, Math.max(from, ours));
 	return { ...capRow(point, nearest, ours), paper: `${from} to ${to}` };
-}
-
-/** The worst of the rows, unless most are better. */
-export function worst(rows: readonly ReportRow[]): Verdict {
-	if (rows.every(({ verdict }) => verdict === "reproduced")) return "reproduced";
-	return rows.every(({ verdict }) => verdict === "not") ? "not" : "partly";
 }
 
 const points = (results: ReadonlyMap<number, SavingResult>, value: (result: SavingResult) => number) =>
