@@ -34,10 +34,18 @@ export interface BatchOptions {
  */
 export function batchHashes(bytes: Uint8Array, pages: number): Uint8Array<ArrayBuffer> {
 	checkInteger("bytes.byteLength", bytes.byteLength, BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES, Infinity);
-	const hashes = new Uint8Array(pages * PAGE_HASH_BYTES);
-	for (let page = 0, from = BATCH_HEADER_BYTES + 8; page < pages; page++, from += BATCH_ENTRY_BYTES)
-		for (let i = 0; i < PAGE_HASH_BYTES; i++) hashes[page * PAGE_HASH_BYTES + i] = bytes[from + i]!;
-	return hashes;
+	const table = bytes.subarray(BATCH_HEADER_BYTES, BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES);
+	// Word by word, 4 times as fast as byte by byte; a batch in the middle of other bytes may not be aligned for that.
+	const aligned = table.byteOffset % 4 === 0 ? table : table.slice();
+	const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+	const hashes = new Uint32Array(pages * (PAGE_HASH_BYTES / 4));
+	for (let from = 2, to = 0; to < hashes.length; from += BATCH_ENTRY_BYTES / 4, to += 4) {
+		hashes[to] = words[from]!;
+		hashes[to + 1] = words[from + 1]!;
+		hashes[to + 2] = words[from + 2]!;
+		hashes[to + 3] = words[from + 3]!;
+	}
+	return new Uint8Array(hashes.buffer);
 }
 
 /**
