@@ -9,7 +9,8 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
-import { type Guest, GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
+import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
+import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
@@ -95,10 +96,11 @@ export async function startWasmGuest(options: StartWasmGuestOptions): Promise<Wa
  * const answer = await guest.call({ number: 1, request: "select 1" });
  * ```
  */
-export class WasmGuest implements Guest {
+export class WasmGuest implements ToldGuest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
 	readonly dirty: WasmDirtyLog;
+	readonly restored: RestoreNotice;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
 	declare readonly faulting?: FaultControl;
 	readonly #clock: Clock;
@@ -131,6 +133,7 @@ export class WasmGuest implements Guest {
 		});
 		this.pages = new WasmGuestPages(this.#worker, () => this.#pageCount);
 		this.dirty = new WasmDirtyLog(this.#worker);
+		this.restored = { tell: async (facts) => (await this.#worker.run({ name: "tell", facts })).isTold };
 	}
 
 	/** For {@link startWasmGuest} and the factory. */
@@ -210,6 +213,17 @@ export class WasmGuest implements Guest {
 	 */
 	call(request: unknown, options: { readonly signal?: AbortSignal } = {}): Promise<unknown> {
 		return this.#calls.call(request, options.signal);
+	}
+
+	/**
+	 * Rejects the calls that wait here with {@link CallError} `moved`, and every later one until the guest runs on here. For a
+	 * guest that runs elsewhere already, while this copy is kept for its pages alone: post-copy after its switch, as
+	 * `onProgress` says by the phase `paging`. A guest that is discarded does it by itself.
+	 * @throws {GuestError} `not-paused`
+	 */
+	turnCallsAway(): void {
+		if (this.#status !== "paused") throw new GuestError("not-paused", "the guest runs here");
+		this.#calls.turnAway(callErrorAfterDiscard(true));
 	}
 
 	pause(options: PauseOptions): Promise<void> {

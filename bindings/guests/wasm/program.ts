@@ -4,8 +4,10 @@
  *
  *   start ──▶ initialize (only a new guest) ──▶ call … call ──▶ quiesce ──▶ capture          at the source
  *   start ──▶ restore ──▶ wake ──▶ call …                                                     at the target
+ *   start ──▶ restore ──▶ restored ──▶ wake ──▶ call …                                        at a target from a snapshot
  *                                        a pause that is undone: quiesce ──▶ wake
  */
+import type { RestoreFacts } from "../../ports/told-guest.ts";
 import { messageOf } from "./errors.ts";
 import type { HostAccess } from "./host-access.ts";
 
@@ -85,6 +87,12 @@ export interface RunningProgram {
 	capture?(): Uint8Array | Promise<Uint8Array>;
 	/** Puts captured bytes into a program that has been started and whose memory, globals and tables are installed. */
 	restore?(bytes: Uint8Array): void | Promise<void>;
+	/**
+	 * At a target that comes from a snapshot, after `restore` and before `wake`: which copy it is, and what is to become of its
+	 * clock and its random numbers. A generator is seeded anew here; a carried clock looks at the host's again. Not called
+	 * after a move. What it throws fails the restore.
+	 */
+	restored?(facts: RestoreFacts): void | Promise<void>;
 }
 
 /**

@@ -7,6 +7,7 @@
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
+import type { RestoreFacts } from "../../ports/told-guest.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
@@ -145,6 +146,7 @@ export interface Jobs {
 	readonly grow: { readonly order: { readonly pageCount: number }; readonly result: Empty };
 	readonly capture: { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly restore: { readonly order: { readonly bytes: Uint8Array }; readonly result: Empty };
+	readonly tell: { readonly order: { readonly facts: RestoreFacts }; readonly result: { readonly isTold: boolean } };
 	readonly "begin-faults": {
 		readonly order: { readonly shared: FaultMemory; readonly missing: PageBits };
 		readonly result: Empty;

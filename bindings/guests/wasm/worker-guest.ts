@@ -1,6 +1,7 @@
 // A started guest inside its worker, and what works beside it: which job may run when, and which code.
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError } from "../../ports/guest.ts";
+import type { RestoreFacts } from "../../ports/told-guest.ts";
 import type { AttachedVariant } from "./code-variants.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
@@ -135,6 +136,8 @@ export class WorkerGuest {
 				return this.#whilePaused("capture", async () => ({ bytes: await this.instance.capture() }));
 			case "restore":
 				return this.#onTarget("restore", () => this.#restore(order.bytes));
+			case "tell":
+				return this.#onTarget("tell", () => this.#tell(order.facts));
 			case "begin-faults":
 				return this.#onTarget("begin", () => this.#beginFaults(order));
 			case "end-faults":
@@ -167,6 +170,18 @@ export class WorkerGuest {
 			this.#work.prepareTarget();
 		}
 		return {};
+	}
+
+	/** What has been restored from a snapshot is told so, if it listens. */
+	async #tell(facts: RestoreFacts): Promise<Jobs["tell"]["result"]> {
+		const { running } = this.instance;
+		if (running.restored === undefined) return { isTold: false };
+		try {
+			await running.restored(facts);
+			return { isTold: true };
+		} catch (cause) {
+			throw new GuestError("state", `the program's restored() failed: ${messageOf(cause)}`, cause);
+		}
 	}
 
 	async #restore(bytes: Uint8Array): Promise<object> {
@@ -204,6 +219,8 @@ export class WorkerGuest {
 	#endFaults(): object {
 		const remaining = this.#faults?.remaining ?? 0;
 		if (remaining > 0) throw new GuestError("state", `end: ${remaining} pages are still missing`);
+		// The table of code that may come to run again must not keep what was shared.
+		if (this.#faults !== undefined) this.instance.live.onArrive(waitingVariant(this.#tracker), () => undefined);
 		this.#faults = undefined;
 		this.#isWaiting = false;
 		this.#settleCode();
