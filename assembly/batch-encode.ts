@@ -201,6 +201,8 @@ export function batchEncode(at: usize): i32 {
   const status = checkIndices(request);
   if (status != OK) return status;
   request.zeroPages = 0;
+  request.packed = 0;
+  request.saved = 0;
   const isStaged = (request.options & STAGED) != 0;
   const tableBytes = request.count * ENTRY_BYTES;
   const payloads = <usize>request.output + HEADER_BYTES + tableBytes;

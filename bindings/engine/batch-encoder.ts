@@ -269,13 +269,11 @@ export class BatchEncoder {
 		this.#observeSavings();
 	}
 
-	/** What LZ4 saved in the last call; starts counting again. */
+	/** What LZ4 saved in the last call. */
 	#observeSavings(): void {
 		const { words } = this.#engine;
 		const at = this.#request.offset / 4;
 		this.#policy.observeSavings(words[at + Word.packed]!, words[at + Word.saved]!);
-		words[at + Word.packed] = 0;
-		words[at + Word.saved] = 0;
 	}
 
 	#locate(pageIndices: Uint32Array, source: PageSource): Located {

@@ -267,6 +267,27 @@ test("a link that is faster than LZ4 saves gets no LZ4", () => {
 	assert.equal(kinds([0]), [2]);
 });
 
+test("what LZ4 saves is learnt: it is given up where it saves little, and taken up again", () => {
+	const rate = 400_000; // it has to save 1600 bytes a page here
+	const { memory, kinds } = pair({});
+	const much = () => Uint8Array.from({ length: PAGE }, (_, i) => i % 31);
+	const little = () => pseudoRandomBytes(3, PAGE).fill(0, PAGE - 400);
+	const untilKind = (wanted: number, page: Uint8Array) => {
+		memory.set(page);
+		for (let batches = 0; batches < 100; batches++)
+			if (kinds([0], { linkBytesPerMs: rate })[0] === wanted) return batches;
+		return 100;
+	};
+	assert.is(untilKind(2, much()), 0);
+	for (let i = 0; i < 30; i++) kinds([0], { linkBytesPerMs: rate });
+	assert.is(untilKind(2, much()), 0);
+	const given = untilKind(1, little());
+	assert.ok(given > 0 && given < 20, `${given}`);
+	// Only samples, of every 32nd batch, can tell now.
+	const taken = untilKind(2, much());
+	assert.ok(taken > 0 && taken < 100, `${taken}`);
+});
+
 test("what LZ4 costs is measured where there is a clock", () => {
 	const kindWith = (msPerCall: number) => {
 		let now = 0;
