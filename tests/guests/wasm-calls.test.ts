@@ -114,4 +114,19 @@ test("what start and initialize refuse leaves no guest", async () => {
 	assert.instance(await rejection(startGuest("scratch", { sliceMs: 0 })), RangeError);
 });
 
+test("calls that wait while the guest runs elsewhere are turned away, unexecuted; when it runs on here they are taken", async () => {
+	const guest = await startGuest("scratch");
+	assert.is((await rejection(Promise.resolve().then(() => guest.turnCallsAway()))).code, "not-paused");
+	await ask(guest, { do: "count" });
+	await guest.pause({ deadlineMs: 5000 });
+	const waiting = Array.from({ length: 12 }, () => rejection(ask(guest, { do: "count" })));
+	guest.turnCallsAway();
+	for (const error of [...(await Promise.all(waiting)), await rejection(ask(guest, { do: "count" }))]) {
+		assert.instance(error, CallError);
+		assert.is(error.code, "moved");
+	}
+	await guest.resume();
+	assert.equal(await ask(guest, { do: "count" }), { global: 2, held: 2 });
+});
+
 test.run();

@@ -18,7 +18,7 @@ test.after.each(discardGuests);
 const PAGE = 4096;
 const factory = await WasmGuestFactory.open({
 	...(await guestPorts()),
-	programUrls: ["paged", "scratch"].map(programUrl),
+	programUrls: ["paged", "scratch", "sneaky"].map(programUrl),
 });
 
 function ask(guest: WasmGuest, request: PagedRequest): Promise<unknown> {
@@ -208,6 +208,32 @@ if (supportsInstrumentation()) {
 			page,
 			"a page that came over what was written",
 		);
+	});
+
+	test("the trap: JavaScript that does not say what it reads gets zeros, without an error", async () => {
+		const source = await startGuest("sneaky");
+		await source.call({ at: 5 * PAGE, declared: true });
+		const { target, asked, serve } = await postCopyByHand(source, factory);
+		serve();
+		assert.is(await target.call({ at: 5 * PAGE, declared: false, read: true }), 0);
+		assert.equal(asked, []);
+		assert.is(await target.call({ at: 5 * PAGE, declared: true, read: true }), 1);
+		assert.equal(asked, [5]);
+	});
+
+	test("a flood of pages that are here already is bounded, waits its turn and changes nothing", async () => {
+		const { target, push, finish } = await scene();
+		await push(range(0, 64));
+		await run(target, "store8", 7, 99);
+		const call = run(target, "spin", 300_000_000);
+		const flood = Array.from({ length: 200 }, () => push(range(0, 64)));
+		const { inboxBytes } = await target.memoryUse();
+		assert.ok(inboxBytes < 2 ** 25, `${inboxBytes} bytes`);
+		await call;
+		const installed = await Promise.all(flood);
+		assert.ok(installed.every(({ pageIndices, duplicates }) => pageIndices.length === 0 && duplicates === 64));
+		assert.is(await run(target, "load8", 7), 99);
+		await finish();
 	});
 
 	test("a second post-copy leaves from a target that has become a source", async () => {

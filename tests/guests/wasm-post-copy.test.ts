@@ -8,9 +8,12 @@ import { WasmGuest } from "../../bindings/guests/wasm/guest.ts";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { hybrid } from "../../bindings/migration/hybrid.ts";
+import type { MoveProgress } from "../../bindings/migration/metrics.ts";
+import type { MoveOptions, MoveServices } from "../../bindings/migration/move.ts";
 import { postCopy } from "../../bindings/migration/post-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
+import { demandPaging } from "../../bindings/policies/push-order.ts";
 import { guestPorts, programUrl } from "../wasm/guest-ports.ts";
 import { HISTORIES } from "../wasm/histories.ts";
 import { discardGuests, keep, startGuest } from "../wasm/open-guests.ts";
@@ -23,7 +26,16 @@ const BEFORE = 150;
 const AFTER = 100;
 const BALLAST_MIB = 6;
 
-async function moveWhileItWorks(program: string, technique: "post-copy" | "hybrid"): Promise<void> {
+const TECHNIQUES = {
+	"post-copy": postCopy,
+	hybrid,
+	/** Only what the guest touches, for as long as it takes it to touch something. */
+	"demand paging": (services: MoveServices, options: MoveOptions) =>
+		postCopy(services, { ...options, push: demandPaging(200) }),
+} as const;
+type TechniqueName = keyof typeof TECHNIQUES;
+
+async function moveWhileItWorks(program: string, technique: TechniqueName): Promise<void> {
 	const history = HISTORIES[program]!;
 	const ports = await guestPorts();
 	const source = await startGuest(program);
@@ -36,8 +48,12 @@ async function moveWhileItWorks(program: string, technique: "post-copy" | "hybri
 	const [near, far] = openLinkPair();
 	const factory = await WasmGuestFactory.open({ ...ports, programUrls: [programUrl(program)] });
 	const arriving = receiveGuest({ link: far, factories: [factory], clock: ports.clock });
-	const technique_ = technique === "hybrid" ? hybrid : postCopy;
-	const moving = technique_({ guest: source, link: near, clock: ports.clock, random: systemRandom });
+	const services = { guest: source, link: near, clock: ports.clock, random: systemRandom };
+	// Clients go to the target as soon as it runs, ahead of the pages.
+	const onProgress = ({ phase }: MoveProgress): void => {
+		if (phase === "paging") source.turnCallsAway();
+	};
+	const moving = TECHNIQUES[technique](services, { onProgress });
 	for (let here = true; here; )
 		await ask(source).catch((error: unknown) => {
 			if (!(error instanceof CallError)) throw error;
@@ -57,6 +73,7 @@ async function moveWhileItWorks(program: string, technique: "post-copy" | "hybri
 	console.log(
 		`${program} by ${technique}: ${duringMove} calls during the move, ${faults} faults, ${minorFaults} minor, median ${(sorted[sorted.length >> 1] ?? 0).toFixed(3)} ms, downtime ${result.metrics.downtimeMs.toFixed(1)} ms`,
 	);
+	if (technique === "demand paging") assert.ok(faults > 0, "nothing was missing");
 	assert.equal(await target.call({ number: 7, request: history(7) }), answers[7]);
 	assert.is((await target.memoryUse()).code, "plain");
 
@@ -69,7 +86,7 @@ async function moveWhileItWorks(program: string, technique: "post-copy" | "hybri
 
 if (supportsInstrumentation())
 	for (const program of Object.keys(HISTORIES))
-		for (const technique of ["post-copy", "hybrid"] as const)
+		for (const technique of ["post-copy", "hybrid", "demand paging"] as const)
 			test(`${program} moves by ${technique} while it works`, () => moveWhileItWorks(program, technique));
 else test("is refused where there is no second memory (wasm-faults.test.ts)", () => undefined);
 

@@ -2,6 +2,13 @@
 import { defineProgram } from "../../bindings/guests/wasm/program.ts";
 import { scratchModule } from "../wasm/scratch-module.ts";
 
+/** Reads or writes a byte, with or without saying so. */
+export interface SneakyRequest {
+	readonly at: number;
+	readonly declared: boolean;
+	readonly read?: true;
+}
+
 export default defineProgram({
 	name: "sneaky",
 	version: "1",
@@ -14,9 +21,11 @@ export default defineProgram({
 		await instantiate({ env: { memory } });
 		return {
 			call(request) {
-				const { at, declared } = request as { readonly at: number; readonly declared: boolean };
+				const { at, declared, read } = request as SneakyRequest;
+				if (read) return declared ? host.read(at, 1)[0] : new Uint8Array(memory.buffer)[at];
 				if (declared) host.write(at, Uint8Array.of(1));
 				else new Uint8Array(memory.buffer)[at]!++;
+				return undefined;
 			},
 		};
 	},

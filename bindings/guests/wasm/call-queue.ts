@@ -31,6 +31,8 @@ export class CallQueue {
 	readonly #sent: Map<number, Entry> = new Map();
 	#held = false;
 	#ended: Error | undefined;
+	/** Why calls are not taken for now. */
+	#away: Error | undefined;
 
 	constructor(carrier: CallCarrier) {
 		this.#carrier = carrier;
@@ -44,7 +46,8 @@ export class CallQueue {
 	/** @throws ProgramError, CallError, GuestError `crashed`, the signal's reason, or TypeError for a request that cannot be cloned */
 	call(request: unknown, signal?: AbortSignal): Promise<unknown> {
 		return new Promise((resolve, reject) => {
-			if (this.#ended !== undefined) return reject(this.#ended);
+			const refusal = this.#ended ?? this.#away;
+			if (refusal !== undefined) return reject(refusal);
 			if (signal?.aborted) return reject(signal.reason);
 			const onAbort = (): void => this.#abort(entry, signal?.reason);
 			const detach = (): void => signal?.removeEventListener("abort", onAbort);
@@ -63,7 +66,14 @@ export class CallQueue {
 	/** Undoes {@link hold}. */
 	release(): void {
 		this.#held = false;
+		this.#away = undefined;
 		this.#send();
+	}
+
+	/** Rejects every call that waits, and every later one, until {@link release}. None of them has been started. */
+	turnAway(reason: Error): void {
+		this.#away = reason;
+		for (const entry of [...this.#waiting, ...this.#sent.values()]) this.#abort(entry, reason);
 	}
 
 	/** An answer has come. */
