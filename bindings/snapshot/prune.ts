@@ -29,7 +29,7 @@ import { type Needs, needsOf } from "./prune-needs.ts";
 import { type Repacked, repack } from "./prune-repack.ts";
 import type { WriterWatch } from "./prune-writers.ts";
 import type { Catalog } from "./store-catalog.ts";
-import type { Head, ReadHead } from "./store-heads.ts";
+import type { KeptHead, ReadHead } from "./store-heads.ts";
 import { infoOf, type SnapshotInfo } from "./store-info.ts";
 import { Reservation } from "./store-reservation.ts";
 
@@ -72,9 +72,9 @@ export interface PruneServices {
 }
 
 /** The head of a snapshot. */
-interface KeptHead {
+interface Kept {
 	readonly id: string;
-	readonly head: Head & { readonly phase: "kept" };
+	readonly head: KeptHead;
 }
 
 const ROLES_OF_OBJECTS = ["pack", "manifest", "resource", "list"] as const;
@@ -152,9 +152,9 @@ class Prune {
 		return deleted;
 	}
 
-	async #infos(kept: readonly KeptHead[]): Promise<SnapshotInfo[]> {
+	async #infos(kept: readonly Kept[]): Promise<SnapshotInfo[]> {
 		const infos = [];
-		for (const { id, head } of kept) infos.push(infoOf(await this.#catalog.describe(id, head.manifest)));
+		for (const { id, head } of kept) infos.push(infoOf(await this.#catalog.describe(id, head)));
 		return infos.sort((a, b) => a.sequence - b.sequence);
 	}
 
@@ -170,7 +170,7 @@ class Prune {
 		return found;
 	}
 
-	async #markOne({ id, head }: KeptHead): Promise<void> {
+	async #markOne({ id, head }: Kept): Promise<void> {
 		for (let manifest: ObjectReference = head.manifest; ; ) {
 			if (this.#needs.get(id)?.manifest === objectName(manifest.identity)) return;
 			try {

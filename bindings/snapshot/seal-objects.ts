@@ -93,7 +93,8 @@ export class SealedObjects implements ObjectAccess {
 		const name = objectName(object.identity);
 		if (offset + byteLength > object.byteLength)
 			throw new SnapshotError("corrupt", `has no ${byteLength} bytes at ${offset}`, { object: name });
-		const known = this.#opened.get(name);
+		// Whoever reads an object from its beginning wants to know whether its beginning is right.
+		const known = offset === 0 ? undefined : this.#opened.get(name);
 		const opened = known ?? (await this.#open(object, await this.#inner.range(sealed, 0, FIRST_FRAME_BYTES)));
 		const first = Math.floor(offset / SEGMENT_BYTES);
 		const end = Math.max(first + 1, segmentCount(offset + byteLength));
@@ -227,8 +228,13 @@ export class FingerprintedObjects implements ObjectAccess {
 	async range(object: StoredObject, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
 		if (object.sha256 === undefined) return this.#inner.range(object, offset, byteLength);
 		const key = `${objectName(object.identity)} ${object.sha256}`;
-		if (this.#last?.key !== key) this.#last = { key, bytes: this.#read(object, object.sha256) };
-		const bytes = await this.#last.bytes;
+		// Whoever reads an object from its beginning wants to know whether it is right now.
+		if (offset === 0 || this.#last?.key !== key) this.#last = { key, bytes: this.#read(object, object.sha256) };
+		const { bytes: reading } = this.#last;
+		const bytes = await reading.catch((error: unknown) => {
+			this.#last = undefined;
+			throw error;
+		});
 		return bytes.subarray(offset, offset + byteLength);
 	}
 

@@ -26,7 +26,7 @@ import {
 import { PackReader } from "./pack-reader.ts";
 import { PackRegistry } from "./pack-registry.ts";
 import type { ManifestSeal } from "./seal.ts";
-import type { Heads } from "./store-heads.ts";
+import type { Heads, KeptHead } from "./store-heads.ts";
 import type { ObjectAccess, PlainObjects } from "./store-objects.ts";
 
 /** Bytes of a manifest that are read for its description and its packs: a guest of 100 GiB has all of them there. */
@@ -93,18 +93,13 @@ export class Catalog {
 		return this.#lz4.decode(block, PAGE_BYTES);
 	}
 
-	/** The manifest of a snapshot. @throws {SnapshotError} `missing` if there is no such snapshot. */
-	async manifestOf(id: string): Promise<ObjectReference> {
-		const found = await this.heads.read(id);
-		if (found?.head.phase !== "kept") throw new SnapshotError("missing", `there is no snapshot ${id}`);
-		return found.head.manifest;
-	}
-
 	/** The snapshot of this id, with its table. @throws {SnapshotError} `missing`, `foreign`, or as {@link resolve}. */
 	async resolveId(id: string, options: { readonly fresh?: boolean } = {}): Promise<Resolved> {
-		const reference = await this.manifestOf(id);
-		const resolved = await this.resolve(reference, options);
-		checkId(id, resolved.manifest.description, objectName(reference.identity));
+		const found = await this.heads.read(id);
+		if (found?.head.phase !== "kept") throw new SnapshotError("missing", `there is no snapshot ${id}`);
+		const { manifest, sequence } = found.head;
+		const resolved = await this.resolve(manifest, options);
+		checkHead({ id, sequence }, resolved.manifest.description, objectName(manifest.identity));
 		return resolved;
 	}
 
@@ -166,9 +161,9 @@ export class Catalog {
 	}
 
 	/** What a snapshot says of itself. @throws {SnapshotError} `foreign` for the manifest of another one. */
-	async describe(id: string, reference: ObjectReference): Promise<Description> {
-		const { description } = await this.manifestStart(reference);
-		checkId(id, description, objectName(reference.identity));
+	async describe(id: string, head: KeptHead): Promise<Description> {
+		const { description } = await this.manifestStart(head.manifest);
+		checkHead({ id, sequence: head.sequence }, description, objectName(head.manifest.identity));
 		return description;
 	}
 
@@ -235,9 +230,9 @@ export class Catalog {
 	}
 }
 
-function checkId(id: string, description: Description, object: string): void {
-	if (description.id === id) return;
-	throw new SnapshotError("foreign", `is the manifest of ${description.id}, not of ${id}`, { object });
+function checkHead(head: Pick<Description, "id" | "sequence">, description: Description, object: string): void {
+	if (description.id === head.id && description.sequence === head.sequence) return;
+	throw new SnapshotError("foreign", `is the manifest of ${description.id}, not of ${head.id}`, { object });
 }
 
 function resourceTotal(whole: WholeObject, object: string): number {

@@ -32,9 +32,14 @@ const READS_AT_ONCE = 8;
 const FORMAT = 1;
 
 /** What a head says. */
-export type Head =
-	| { readonly phase: "writing"; readonly seen: number; readonly beat: number }
-	| { readonly phase: "kept"; readonly sequence: number; readonly manifest: ObjectReference };
+export type Head = { readonly phase: "writing"; readonly seen: number; readonly beat: number } | KeptHead;
+
+/** The head of a snapshot. */
+export interface KeptHead {
+	readonly phase: "kept";
+	readonly sequence: number;
+	readonly manifest: ObjectReference;
+}
 
 /** A head as it was read: `raw` is what a compare-and-set expects. */
 export interface ReadHead {

@@ -172,7 +172,7 @@ export class SnapshotStore {
 	async list(): Promise<readonly SnapshotInfo[]> {
 		const infos: SnapshotInfo[] = [];
 		for (const { id, head } of await this.#catalog.heads.list())
-			if (head.phase === "kept") infos.push(infoOf(await this.#catalog.describe(id, head.manifest)));
+			if (head.phase === "kept") infos.push(infoOf(await this.#catalog.describe(id, head)));
 		return infos.sort((a, b) => a.sequence - b.sequence || (a.id < b.id ? -1 : 1));
 	}
 

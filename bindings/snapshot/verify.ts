@@ -12,6 +12,7 @@
 import { BatchDecoder, BatchError } from "../engine/batch.ts";
 import { createEngine, type Engine } from "../engine/engine.ts";
 import { hash128 } from "../engine/hash.ts";
+import { MAX_BATCH_PAGES } from "../ports/guest.ts";
 import { toHex } from "../wire/digest.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
 import { checkImageRecord, IMAGE_FRAME_BYTES, objectName, readFrame } from "./image.ts";
@@ -93,11 +94,10 @@ function checkPages(
 export class PackVerifier {
 	readonly #catalog: Catalog;
 	readonly #engine: Engine = createEngine();
-	readonly #decoder: BatchDecoder;
+	#decoder: { readonly maxPages: number; readonly decoder: BatchDecoder } | undefined;
 
 	constructor(catalog: Catalog) {
 		this.#catalog = catalog;
-		this.#decoder = new BatchDecoder(this.#engine);
 	}
 
 	/** @returns the pack's index, which agrees with its batches. */
@@ -140,10 +140,20 @@ export class PackVerifier {
 		return bytes.subarray(0, FRAME_HEADER_BYTES);
 	}
 
+	/** A decoder for batches of so many pages: an iteration's batches need a quarter of the memory of the largest ones. */
+	#decoderOf(pages: number): BatchDecoder {
+		if (this.#decoder === undefined || this.#decoder.maxPages < pages) {
+			const maxPages = Math.min(MAX_BATCH_PAGES, Math.max(pages, 2 * (this.#decoder?.maxPages ?? 0)));
+			this.#decoder = { maxPages, decoder: new BatchDecoder(this.#engine, { maxPages }) };
+		}
+		return this.#decoder.decoder;
+	}
+
 	#checkBatch(frame: BatchFrame, span: BatchSpan, index: PackIndex, object: string, sequence: number): void {
 		const place = { object, record: `batch ${sequence}` };
+		if (span.count > MAX_BATCH_PAGES) throw new SnapshotError("corrupt", `is said to have ${span.count} pages`, place);
 		try {
-			this.#decoder.decode(frame.bytes, { pageCount: 0xffff_ffff, checksum: frame.checksum });
+			this.#decoderOf(span.count).decode(frame.bytes, { pageCount: 0xffff_ffff, checksum: frame.checksum });
 		} catch (error) {
 			if (!(error instanceof BatchError)) throw error;
 			const { pageIndex } = error;

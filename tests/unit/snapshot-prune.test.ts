@@ -156,8 +156,6 @@ test("a writer that reads what is condemned just before it is published does not
 	let stopped = false;
 	const { random, store, snapshots } = world(7);
 	const guest = guestOf(random, 40);
-	const first = await save(snapshots, guest);
-	await snapshots.delete(first.id);
 	const slowWriter: Store = {
 		...bound(store),
 		compareAndSetReference: async (name, expected, next) => {
@@ -178,8 +176,11 @@ test("a writer that reads what is condemned just before it is published does not
 			return store.delete(name);
 		},
 	};
+	// It knows the first snapshot's contents, since it has made it.
+	const late = new SnapshotStore(slowWriter, { clock: systemClock, random });
+	await snapshots.delete((await save(late, guest)).id);
 	isArmed = true;
-	const beginning = new SnapshotStore(slowWriter, { clock: systemClock, random }).begin({ layout: guest.state.layout() });
+	const beginning = late.begin({ layout: guest.state.layout() });
 	while (!stopped) await systemClock.sleep(0);
 	const pruning = new SnapshotStore(slowPrune, { clock: systemClock, random }).prune();
 	const writer = await beginning;
