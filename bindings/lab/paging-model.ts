@@ -157,7 +157,10 @@ class PagingModel {
 			});
 			return;
 		}
-		if (process.pending && leftMs > 0) return this.#slice(process, leftMs);
+		if (process.pending && leftMs > 0) {
+			this.#slice(process, leftMs);
+			return;
+		}
 		this.#idleCores++;
 		if (process.pending) this.#ready.push(process);
 		this.#dispatch();

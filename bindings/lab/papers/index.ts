@@ -1,12 +1,16 @@
 /** Every experiment of the lab, in the order of spec.md. */
 import { LIVE_SAVE_EXPERIMENTS } from "./live-save.ts";
 import { LIVE_SAVE_DOWNTIME } from "./live-save-downtime.ts";
+import { APPLICATION_EXPERIMENTS } from "./post-copy-applications.ts";
+import { STRESS_EXPERIMENTS } from "./post-copy-stress.ts";
 import { PREPAGING_EXPERIMENTS } from "./prepaging.ts";
 import type { Experiment } from "./report.ts";
 
 /** See the head of this file. */
 export const EXPERIMENTS: readonly Experiment[] = [
 	...PREPAGING_EXPERIMENTS,
+	...STRESS_EXPERIMENTS,
+	...APPLICATION_EXPERIMENTS,
 	...LIVE_SAVE_EXPERIMENTS,
 	LIVE_SAVE_DOWNTIME,
 ].sort(byId);
@@ -14,5 +18,6 @@ export const EXPERIMENTS: readonly Experiment[] = [
 function byId(a: Experiment, b: Experiment): number {
 	const [aPaper = "", aNumber = ""] = a.id.split("-");
 	const [bPaper = "", bNumber = ""] = b.id.split("-");
-	return aPaper < bPaper ? 1 : aPaper > bPaper ? -1 : Number(aNumber) - Number(bNumber);
+	if (aPaper !== bPaper) return aPaper < bPaper ? 1 : -1; // the moves before the saves
+	return Number(aNumber) - Number(bNumber);
 }
