@@ -1,4 +1,5 @@
 /** Every experiment of the lab, in the order of spec.md. */
+import { BALLOONING_EXPERIMENT } from "./ballooning.ts";
 import { LIVE_SAVE_EXPERIMENTS } from "./live-save.ts";
 import { LIVE_SAVE_DOWNTIME } from "./live-save-downtime.ts";
 import { APPLICATION_EXPERIMENTS } from "./post-copy-applications.ts";
@@ -11,6 +12,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
 	...PREPAGING_EXPERIMENTS,
 	...STRESS_EXPERIMENTS,
 	...APPLICATION_EXPERIMENTS,
+	BALLOONING_EXPERIMENT,
 	...LIVE_SAVE_EXPERIMENTS,
 	LIVE_SAVE_DOWNTIME,
 ].sort(byId);

@@ -142,7 +142,7 @@ async function strategies(bench: LabBench): Promise<Report> {
 	return {
 		verdict: worst(rows),
 		reason:
-			"the order of the strategies follows from the queue and a two-ended partition; backward is worse than pushing only where the scan is forward (Lomuto); a fast guest with many processes is the exception: its faults fill the link and any push order is as good",
+			"the order of the strategies follows from the queue and a two-ended partition; backward-only comes out level with pushing only under a forward scan (Lomuto) and better under a two-ended one, not worse as in the paper, because the sweep sends what its stalled bubbles would leave; a fast guest with many processes is the exception: its faults fill the link and any push order is as good",
 		fitted: `nothing; ${SORT_WORK_MS * 1000} µs of work per page is the lower end of the regime in which the paper's order holds, 256 MB in place of 512`,
 		rows,
 		figures: [
