@@ -11,8 +11,8 @@ const KIB = 1024;
 const BUDGETS = [
 	{
 		path: "dist/engine.wasm",
-		limit: 32 * KIB,
-		why: "compiled by every worker before its guest runs; 22 KB with the first kernels",
+		limit: 48 * KIB,
+		why: "compiled by every worker before its guest runs; 34 KB with deltas, LZ4, bubbling and balloon",
 	},
 	{
 		path: "dist/inplace.wasm",
@@ -21,17 +21,17 @@ const BUDGETS = [
 	},
 	{
 		path: "dist/index.js",
-		limit: 640 * KIB,
-		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 435 KB with migration and post-copy, room for snapshots',
+		limit: 1024 * KIB,
+		why: 'with its chunks: what `import "pageferry"` reads, engine inlined, not minified; 760 KB with migration, post-copy, snapshots and the lab',
 	},
-	{ path: "dist/deno.js", limit: 640 * KIB, why: "the same for Deno" },
+	{ path: "dist/deno.js", limit: 1024 * KIB, why: "the same for Deno" },
 	{
 		path: "dist/pageferry.js",
 		limit: 2400 * KIB,
 		why: "the command with its bundled argument parser, bars, tables, and the lab with its charts (1.6 MB, chunks that only `lab` loads)",
 	},
 ];
-const PACKAGE_GZIP = { limit: 1024 * KIB, why: "all of dist/ compressed: about what an install downloads" };
+const PACKAGE_GZIP = { limit: 2048 * KIB, why: "all of dist/ compressed: about what an install downloads" };
 
 /** A bundle's own bytes and those of every chunk it imports, each once. */
 function withChunks(path, seen = new Set()) {
