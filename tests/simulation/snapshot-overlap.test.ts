@@ -22,8 +22,8 @@ async function history(world: World, store: SnapshotStore, everyMs: number, isOv
 	const { guest, clock } = world;
 	const pauses: Uint8Array[] = [];
 	const { pause } = guest;
-	guest.pause = async (options) => {
-		await pause.call(guest, options);
+	guest.pause = async () => {
+		await pause.call(guest);
 		pauses.push(guest.read(0, guest.pageCount * PAGE_BYTES));
 	};
 	const series = await SnapshotSeries.open({ guest, store, clock });
