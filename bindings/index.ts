@@ -4,8 +4,18 @@
  * @module
  */
 
+// Ballooning: what a guest does not need is not transferred.
+export {
+	type BalloonTurn,
+	type SelfBallooning,
+	type SelfBallooningOptions,
+	type SelfBallooningServices,
+	startSelfBallooning,
+} from "./ballooning/self-ballooning.ts";
+export type { BalloonOptions, BalloonStep } from "./engine/balloon.ts";
 // Guests.
 export { MemoryGuest, MemoryGuestFactory, type MemoryGuestOptions } from "./guests/memory/memory-guest.ts";
+export type { PageAllocator } from "./guests/memory/page-allocator.ts";
 export type { TrackerName } from "./guests/wasm/dirty-tracker.ts";
 export { type EmscriptenOptions, emscriptenOptions, interceptInstantiation } from "./guests/wasm/emscripten.ts";
 export { type EmscriptenCalls, type EmscriptenEnvOptions, emscriptenEnv } from "./guests/wasm/emscripten-env.ts";
@@ -27,6 +37,7 @@ export {
 	type RunningProgram,
 	type StartContext,
 } from "./guests/wasm/program.ts";
+export { balloonOf, type ProgramBalloon } from "./guests/wasm/program-balloon.ts";
 export type { BarrierReport } from "./guests/wasm/verified-tracker.ts";
 export { WasiExit, type WasiOptions, wasiImports } from "./guests/wasm/wasi.ts";
 // The handover and the right to run.
@@ -93,6 +104,12 @@ export {
 
 export { activePush, demandPaging, type PrepagingOptions, type PushOrder, prepaging } from "./policies/push-order.ts";
 // Ports: what guests, links and platforms implement.
+export {
+	type BallooningGuest,
+	type BalloonReport,
+	type GuestBalloon,
+	isBallooningGuest,
+} from "./ports/ballooning-guest.ts";
 export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte-stream.ts";
 export type { Clock } from "./ports/clock.ts";
 export {

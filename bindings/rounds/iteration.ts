@@ -13,7 +13,8 @@
  * It starts with every page, or, where its caller keeps a cursor open between snapshots, with what that cursor has.
  *
  * Invariants: a dirty bit is cleared (harvested) before its page is read, so a change is sent twice rather than lost; a
- * grown size is announced before any page beyond the old one; at most a few batches are under way, whatever the size of
+ * grown size is announced before any page beyond the old one; pages in the balloon are not sent: they are zero, as a page
+ * that never travelled is, and what becomes of them after they were asked about is in the dirty log; at most a few batches are under way, whatever the size of
  * the guest.
  *
  * Source: spec section 1, Hines et al. (Xen's pre-copy as the paper describes it), with Xen's batch of 1024 pages.
@@ -25,6 +26,7 @@ import { PreCopyStep } from "../engine/precopy.ts";
 import type { CompressionPolicy } from "../policies/compression.ts";
 import type { ConvergenceFacts, ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
 import { Pacer, type PacingPolicy } from "../policies/pacing.ts";
+import { isBallooningGuest } from "../ports/ballooning-guest.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
 	type DirtyCursor,
@@ -226,6 +228,7 @@ export class Iteration {
 		await this.#noteSize(this.#guest.pages.pageCount, signal);
 		if (this.#kept) await this.#harvest(signal);
 		if (this.#from === "everything") this.#toSend.setRange(0, this.#pageCount);
+		await this.#leaveOutBalloon(signal);
 		this.#from = undefined;
 	}
 
@@ -318,7 +321,21 @@ export class Iteration {
 		const dirty = await this.#cursor!.harvest();
 		await this.#noteSize(dirty.pageCount, signal);
 		this.#toSend.orRange(0, dirty.pageCount, dirty.bits);
+		await this.#leaveOutBalloon(signal);
 		return dirty.dirtyCount;
+	}
+
+	/** Only after the dirty log was read: a page that leaves the balloon and is written to is in the next harvest. */
+	async #leaveOutBalloon(signal: AbortSignal): Promise<void> {
+		if (!isBallooningGuest(this.#guest)) return;
+		const out = await this.#guest.balloon.out();
+		signal.throwIfAborted();
+		for (const [i, byte] of out.entries())
+			for (let bits = byte; bits !== 0; bits &= bits - 1) {
+				const page = i * 8 + 31 - Math.clz32(bits & -bits);
+				// A page that has travelled with something in it must be made zero at the other side.
+				if (page < this.#pageCount && this.hashes.isZero(page)) this.#toSend.clear(page);
+			}
 	}
 
 	async #noteSize(pageCount: number, signal: AbortSignal): Promise<void> {

@@ -10,6 +10,7 @@
 import { BatchDecoder, BatchEncoder, batchHashes, batchLimitBytes, type DecodedBatch } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
+import type { BallooningGuest } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl, FaultingGuest, InstalledPages } from "../../ports/faulting-guest.ts";
 import {
@@ -29,6 +30,7 @@ import {
 import type { OrderedGuest } from "../../ports/ordered-guest.ts";
 import { bitsByteLength } from "../page-bits.ts";
 import { MissingPages } from "./missing-pages.ts";
+import { PageAllocator } from "./page-allocator.ts";
 import { UseOrder } from "./use-order.ts";
 import { WriteLog } from "./write-log.ts";
 
@@ -58,11 +60,13 @@ interface PageRange {
  * guest.write(5 * 4096, new TextEncoder().encode("hello"));
  * ```
  */
-export class MemoryGuest implements FaultingGuest, OrderedGuest {
+export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest {
 	readonly kind = "memory";
 	readonly dirty: WriteLog;
 	readonly order: UseOrder;
 	readonly faulting: FaultControl;
+	/** At a target the program says anew what is free. */
+	readonly balloon: PageAllocator;
 	readonly pages: GuestPages;
 	readonly state: GuestState;
 	readonly #engine: Engine = createEngine();
@@ -89,6 +93,12 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest {
 		this.order = new UseOrder(maximumPageCount);
 		this.#missing = new MissingPages(options.now ?? (() => 0));
 		this.faulting = this.#makeFaulting();
+		this.balloon = new PageAllocator({
+			pageCount: () => this.pageCount,
+			requireRunning: () => this.#require("running"),
+			requirePresent: () => this.#require("any"),
+			wipe: (firstPage, pages) => this.write(firstPage * PAGE_BYTES, new Uint8Array(pages * PAGE_BYTES)),
+		});
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
 	}
@@ -121,6 +131,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest {
 	write(byteOffset: number, bytes: Uint8Array): void {
 		this.#require("running");
 		const { firstPage, pageCount } = this.#use(byteOffset, bytes.byteLength);
+		this.balloon.checkUse(firstPage, pageCount);
 		this.#bytes.set(bytes, byteOffset);
 		if (pageCount > 0) this.dirty.note(firstPage, pageCount);
 	}

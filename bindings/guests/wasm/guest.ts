@@ -7,6 +7,8 @@
  * Dirty pages are found by a scan (guests/scan-tracker.ts). Invariants: the guest's bytes never leave the worker but as
  * batches and state; a call is answered by this guest, or rejects with a reason that says whether it may have been executed.
  */
+
+import type { GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
 import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
@@ -15,6 +17,7 @@ import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
+import { WasmBalloon } from "./guest-balloon.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmFaults } from "./guest-faults.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
@@ -103,6 +106,8 @@ export class WasmGuest implements ToldGuest {
 	readonly restored: RestoreNotice;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
 	declare readonly faulting?: FaultControl;
+	/** Only of programs whose allocator has one. */
+	declare readonly balloon?: GuestBalloon;
 	readonly #clock: Clock;
 	readonly #worker: WorkerClient;
 	readonly #calls: CallQueue;
@@ -161,6 +166,8 @@ export class WasmGuest implements ToldGuest {
 			guest.dirty.tracker = facts.tracker === "scan" ? "scan" : "barrier";
 			keepCode(facts.module.hash, facts.compiled);
 			if (facts.program.hostAccess === "declared") guest.#declareFaults();
+			if (facts.ballooning)
+				Object.defineProperty(guest, "balloon", { value: new WasmBalloon(guest.#worker), enumerable: true });
 			if (target !== undefined) {
 				guest.#status = "paused";
 				guest.#calls.hold();

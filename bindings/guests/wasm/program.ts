@@ -10,6 +10,7 @@
 import type { RestoreFacts } from "../../ports/told-guest.ts";
 import { messageOf } from "./errors.ts";
 import type { HostAccess } from "./host-access.ts";
+import type { ProgramBalloon } from "./program-balloon.ts";
 
 /** What {@link defineProgram} takes. */
 export interface ProgramDefinition {
@@ -85,6 +86,8 @@ export interface RunningProgram {
 	wake?(): void | Promise<void>;
 	/** What JavaScript holds of the guest (pointers, handles), as bytes. The guest is paused. */
 	capture?(): Uint8Array | Promise<Uint8Array>;
+	/** The balloon of its allocator, if that has one; see `balloonOf`. */
+	readonly balloon?: ProgramBalloon;
 	/** Puts captured bytes into a program that has been started and whose memory, globals and tables are installed. */
 	restore?(bytes: Uint8Array): void | Promise<void>;
 	/**

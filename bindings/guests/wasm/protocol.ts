@@ -12,6 +12,7 @@ import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 import type { FaultMemory } from "./fault-inbox.ts";
+import type { BalloonAct, BalloonResult } from "./program-balloon.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
 
 /** Host to worker. */
@@ -85,6 +86,8 @@ export interface StartedFacts {
 	readonly maximumPageCount: number;
 	readonly module: ModuleFact;
 	readonly tracker: TrackerName;
+	/** Whether its allocator has a balloon. */
+	readonly ballooning: boolean;
 	/** For the next start of the same module. */
 	readonly compiled: CompiledCode;
 }
@@ -155,6 +158,10 @@ export interface Jobs {
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
 	readonly "barrier-report": { readonly order: Empty; readonly result: { readonly report: BarrierReport | undefined } };
+	readonly balloon: {
+		readonly order: { readonly act: BalloonAct; readonly pages: number };
+		readonly result: BalloonResult;
+	};
 	readonly "memory-use": { readonly order: Empty; readonly result: WorkerMemoryUse };
 }
 

@@ -15,6 +15,7 @@ import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import { PageWork } from "./page-work.ts";
 import type { ProgramDefinition } from "./program.ts";
+import { actOnBalloon } from "./program-balloon.ts";
 import type {
 	FaultMessage,
 	JobOrder,
@@ -100,6 +101,7 @@ export class WorkerGuest {
 			maximumPageCount: instance.maximumPageCount,
 			module: await moduleFact(moduleBytes),
 			tracker,
+			ballooning: instance.running.balloon !== undefined,
 			compiled: instance.compiled,
 		};
 		return new WorkerGuest(instance, order, facts, ports, compileEngines());
@@ -148,6 +150,8 @@ export class WorkerGuest {
 				return this.#prepare();
 			case "barrier-report":
 				return work.barrierReport;
+			case "balloon":
+				return this.#balloon(order);
 			case "memory-use":
 				return this.#memoryUse();
 		}
@@ -265,6 +269,15 @@ export class WorkerGuest {
 		} finally {
 			this.#opening--;
 		}
+	}
+
+	/** Runs between two calls: a pause that is wished for comes after it. */
+	#balloon({ act, pages }: Jobs["balloon"]["order"]): Jobs["balloon"]["result"] {
+		const { running, memory } = this.instance;
+		if (running.balloon === undefined) throw new GuestError("state", "balloon: this program has none");
+		if (this.loop.paused && (act === "inflate" || act === "deflate"))
+			throw new GuestError("not-running", `${act}: the guest is paused`);
+		return actOnBalloon(running.balloon, memory, act, pages);
 	}
 
 	#allHere(what: string, firstPage: number, pageCount: number): void {
