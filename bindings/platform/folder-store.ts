@@ -17,6 +17,8 @@
  * the medium before a state can point to it (2 before 3), so a crash of the machine leaves either state whole.
  * A reference is created by renaming a complete folder into references/; such a folder is never empty and never goes away
  * (removing a reference is a move to a `-removed` state, which costs two empty folders), so a late creator is refused.
+ * Whether its name in references/ is on the medium is known only once a move from its first state, or from a removed one, has
+ * synced references/ as well.
  *
  * **Failure.** A sync that fails is a failed operation: the kernel may have dropped the bytes and would report the next
  * sync as a success. Needs hard links and atomic renames: a local file system; network file systems may repeat a rename.
@@ -98,6 +100,7 @@ export class FolderStore implements Store {
 			const { state, value } = await this.#readState(name);
 			// Whoever moved it may not have come to step 4 yet, and what we return must not be undone by a crash.
 			if (state !== undefined) await this.#files.syncFolder(this.#referencePath(name));
+			if (state !== undefined && mayBeNew(state)) await this.#files.syncFolder(`${this.#root}/references`);
 			return value;
 		} catch (error) {
 			throw storeError(error, `cannot read reference "${name}"`);
@@ -219,6 +222,7 @@ export class FolderStore implements Store {
 		}
 		try {
 			await this.#files.syncFolder(folder);
+			if (mayBeNew(from)) await this.#files.syncFolder(`${this.#root}/references`);
 		} catch (error) {
 			await this.#undoMove(after, before);
 			throw error;
@@ -283,7 +287,7 @@ export class FolderStore implements Store {
 			return await this.#files.names(path);
 		} catch (error) {
 			if (hasCode(error, "ENOENT")) return [];
-			throw error;
+			throw storeError(error, `cannot list ${path}`);
 		}
 	}
 
@@ -304,6 +308,12 @@ export class FolderStore implements Store {
 		return `${this.#root}/temporary/${this.#files.pid}-${newToken()}`;
 	}
 }
+
+/**
+ * Whether the reference's own folder may not be on the medium yet: its creator may have stopped before it was synced, or may
+ * have failed to sync it and left it as removed. Whoever builds on it makes it durable first.
+ */
+const mayBeNew = (state: ReferenceState): boolean => state.generation === 1 || state.isRemoved;
 
 const newToken = (): string => crypto.randomUUID().replaceAll("-", "");
 

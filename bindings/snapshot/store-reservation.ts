@@ -46,11 +46,9 @@ export class Reservation {
 		heads: Heads,
 		{ clock, random }: { readonly clock: Clock; readonly random: Random },
 	): Promise<{ readonly reservation: Reservation; readonly condemned: Condemned }> {
-		const id = toHex(random.fill(new Uint8Array(16)));
+		const token = toHex(random.fill(new Uint8Array(12)));
 		const { generation } = await heads.condemned();
-		const raw = await heads.move(id, undefined, { phase: "writing", seen: generation, beat: 0 });
-		if (raw === undefined)
-			throw new SnapshotError("failed", `the id ${id} is taken: is the random source seeded twice?`);
+		const { id, raw } = await heads.claim(token, generation);
 		const reservation = new Reservation(heads, clock, id, generation, raw);
 		return { reservation, condemned: await heads.condemned() };
 	}
@@ -76,13 +74,7 @@ export class Reservation {
 		});
 	}
 
-	/** Whether the head still is this writer's reservation. */
-	async isHeld(): Promise<boolean> {
-		const found = await this.#heads.read(this.id);
-		return found?.head.phase === "writing";
-	}
-
-	/** Gives the place up. Somebody else may have done it already. */
+	/** Gives the place up. @returns whether it was still a reservation. @throws {SnapshotError} if that is not sure. */
 	release(): Promise<boolean> {
 		return this.#inTurn(() => this.#heads.remove(this.id, this.#raw));
 	}

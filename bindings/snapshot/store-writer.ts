@@ -199,8 +199,9 @@ export class SnapshotWriter implements PageSink {
 		await this.#queue;
 		await this.#packs.settle();
 		const { catalog, reservation } = this.#parts;
-		// Only what nobody can refer to is removed, and that is sure only while the reservation stands. The rest is a prune's.
-		if (!(await reservation.isHeld())) return;
+		// The reservation goes first, durably: a commit that has failed at its last sync could otherwise come back after a
+		// crash, to a snapshot whose packs are gone. If it is not ours any more, or cannot be moved, the rest is a prune's.
+		if (!(await reservation.release())) return;
 		const packs = Array.from({ length: this.#packs.begun }, (_, number) => number);
 		const identities: Identity[] = [
 			...packs.map((number) => ({ role: "pack", creator: this.id, number }) as const),
@@ -208,7 +209,6 @@ export class SnapshotWriter implements PageSink {
 			{ role: "manifest", creator: this.id, number: 0 },
 		];
 		for (const identity of identities) await catalog.plain.delete(identity);
-		await reservation.release();
 	}
 
 	async #accept({ bytes, checksum }: EncodedBatch, signal: AbortSignal | undefined): Promise<void> {
