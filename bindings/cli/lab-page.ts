@@ -54,7 +54,7 @@ ${report.figures.map((figure) => `<figure>${drawFigure(figure)}</figure>`).join(
 }
 
 /** One figure as SVG. */
-export function drawFigure(figure: ReportFigure): string {
+function drawFigure(figure: ReportFigure): string {
 	const chart = init(null, undefined, { renderer: "svg", ssr: true, width: WIDTH, height: HEIGHT });
 	try {
 		chart.setOption(chartOptions(figure));

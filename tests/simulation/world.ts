@@ -43,6 +43,8 @@ export interface WorldOptions {
 	readonly receive?: ReceiveOptions;
 	/** Pages that the guest writes each ms. */
 	readonly writesPerMs?: number;
+	/** Called with each target before it takes anything: to break it on purpose. */
+	readonly onTarget?: (guest: MemoryGuest) => void;
 }
 
 /** See the head of this file. */
@@ -182,6 +184,7 @@ export class World {
 		factory.setUp = async (layout) => {
 			const prepared = await setUp(layout);
 			this.#watch(prepared.guest);
+			this.#options.onTarget?.(prepared.guest);
 			return prepared;
 		};
 		return factory;

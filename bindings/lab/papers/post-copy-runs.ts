@@ -11,7 +11,7 @@ import type { Workload } from "../workload.ts";
 import type { LabBench } from "./report.ts";
 
 /** Gigabit Ethernet after its overhead, and half a switched round trip. */
-export const GIGABIT = { rateBytesPerMs: 117_000, latencyMs: 0.06 } as const;
+const GIGABIT = { rateBytesPerMs: 117_000, latencyMs: 0.06 } as const;
 
 /** A guest that is moved. */
 export interface HinesRun {
