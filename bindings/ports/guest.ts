@@ -220,6 +220,11 @@ export interface SetUpOptions {
 	 * the guest is a `FaultingGuest`. A factory that cannot do this names the obstacle in {@link GuestFactory.check}.
 	 */
 	readonly faulting?: boolean;
+	/**
+	 * Whether to touch the memory ahead of the first page: `true` if left out, because a move must not pay for it. A lazy
+	 * restore says `false`: its guest is to answer before most of its memory is needed.
+	 */
+	readonly prefault?: boolean;
 }
 
 /** A target that has not run: paused, its memory zero. */

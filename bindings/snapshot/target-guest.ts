@@ -52,7 +52,8 @@ export async function setUpTargets(
 	}
 	const { faulting, signal } = options;
 	const settled = await Promise.allSettled(
-		Array.from({ length: count }, () => factory.setUp(layout, resources, signal, { faulting })),
+		// Where pages come as they are touched, so does memory.
+		Array.from({ length: count }, () => factory.setUp(layout, resources, signal, { faulting, prefault: !faulting })),
 	);
 	const targets = settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
 	const failed = settled.find((result) => result.status === "rejected");

@@ -148,7 +148,11 @@ export class WasmGuestFactory implements GuestFactory {
 		const options = { ...this.#options, programUrl: url, moduleBytes };
 		const guest = await WasmGuest.start(
 			options,
-			{ pageCount: layout.pageCount, faulting: setUpOptions?.faulting ?? false },
+			{
+				pageCount: layout.pageCount,
+				faulting: setUpOptions?.faulting ?? false,
+				prefault: setUpOptions?.prefault ?? true,
+			},
 			signal,
 		);
 		// Kept only now: bytes that no instance could be made of are of no use for the next guest.

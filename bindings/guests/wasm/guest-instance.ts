@@ -62,12 +62,19 @@ export class GuestInstance {
 		return instance;
 	}
 
-	/** Starts a target of the source's size, its memory zero and touched. @throws GuestError `incompatible`, `state` */
-	static async prepare(parts: InstanceParts, pageCount: number): Promise<GuestInstance> {
+	/**
+	 * Starts a target of the source's size, its memory zero.
+	 * @param prefault - whether its memory is touched as well, where that can be left out.
+	 * @throws GuestError `incompatible`, `state`
+	 */
+	static async prepare(parts: InstanceParts, pageCount: number, prefault: boolean): Promise<GuestInstance> {
 		const origin = originOf(parts, true);
-		const instance = new GuestInstance(origin, await start(origin, pageCount / PAGES_PER_WASM_PAGE));
+		// What the program's start may have written is in the memory it starts with; what is added afterwards is zero as it is.
+		const startsSmall = !prefault && !parts.program.keepsMemoryViews;
+		const instance = new GuestInstance(origin, await start(origin, startsSmall ? 0 : pageCount / PAGES_PER_WASM_PAGE));
+		if (startsSmall) wipe(instance.memory, 0);
 		instance.#fit(pageCount);
-		wipe(instance.memory, 0);
+		if (!startsSmall) wipe(instance.memory, 0);
 		return instance;
 	}
 

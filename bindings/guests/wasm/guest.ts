@@ -69,6 +69,8 @@ export interface WasmTarget {
 	readonly pageCount: number;
 	/** It may have to run while pages are missing. */
 	readonly faulting: boolean;
+	/** See SetUpOptions. */
+	readonly prefault: boolean;
 }
 
 /** Bytes that a guest costs on this machine. */
@@ -159,6 +161,7 @@ export class WasmGuest implements ToldGuest {
 				...{ programUrl, moduleBytes, sliceMs, keepShadow, tracker },
 				targetPageCount: target?.pageCount,
 				faulting: target?.faulting ?? false,
+				prefault: target?.prefault ?? true,
 				compiled: hash === undefined ? undefined : recallCode(hash),
 			};
 			const facts = await guest.#worker.request({ kind: "start", ...order });

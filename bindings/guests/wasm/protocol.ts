@@ -74,6 +74,8 @@ export interface StartOrder {
 	readonly targetPageCount: number | undefined;
 	/** A target that may run while pages are missing. */
 	readonly faulting: boolean;
+	/** A target: whether its memory is touched before the first page comes. */
+	readonly prefault: boolean;
 	/** What is asked for: a program that does not declare its host access is scanned. */
 	readonly tracker: TrackerName;
 	/** What this process has compiled of the module before. */

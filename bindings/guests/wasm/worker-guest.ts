@@ -95,7 +95,7 @@ export class WorkerGuest {
 		const instance =
 			order.targetPageCount === undefined
 				? await GuestInstance.begin(parts)
-				: await GuestInstance.prepare(parts, order.targetPageCount);
+				: await GuestInstance.prepare(parts, order.targetPageCount, order.prefault);
 		const facts: StartedFacts = {
 			program: factsOf(program),
 			maximumPageCount: instance.maximumPageCount,
