@@ -50,6 +50,8 @@ export interface MoveMetrics {
 	readonly paging?: PagingMetrics;
 	readonly rounds: readonly RoundFacts[];
 	readonly stopReason: StopReason | undefined;
+	/** The least share of the time that the guest was left with, if it was slowed down. */
+	readonly throttledToShare?: number;
 	/** Longest time that live work held the guest's thread at a stretch. */
 	readonly longestSliceMs: number;
 	/** 95 % of the slices were no longer than this. */

@@ -37,6 +37,7 @@ import { ProgressReport } from "./progress-report.ts";
 import type { MoveResult, PostCopyResult } from "./results.ts";
 import { ServingSession } from "./serving.ts";
 import { Stopwatch } from "./stopwatch.ts";
+import { MoveThrottle } from "./throttle.ts";
 
 export type { MoveResult } from "./results.ts";
 
@@ -85,6 +86,7 @@ export interface TransferSteps {
 	readonly iteration: Iteration;
 	/** Live rounds left, for the progress estimate. */
 	roundsLeft: number;
+	readonly throttle: MoveThrottle;
 	/** Runs live rounds as the phase `live`, within the total-time limit. */
 	live(work: (signal: AbortSignal, timeIsUp: () => boolean) => Promise<StopReason>): Promise<StopReason>;
 	/** Pauses the guest and runs the final round. */
@@ -249,6 +251,7 @@ class MoveSession {
 			set roundsLeft(rounds) {
 				session.#roundsLeft = rounds;
 			},
+			throttle: new MoveThrottle(this.#services.guest, this.#watch),
 			live: (work) => this.#live(work),
 			pauseAndFinish: () => this.#pauseAndFinish(),
 			pauseAndLeave: () => this.#pauseAndLeave(),
@@ -260,10 +263,13 @@ class MoveSession {
 		const cancelAfterMs = totalTime?.onLimit === "cancel" ? totalTime.limitMs : undefined;
 		try {
 			return await this.#phases.run("live", cancelAfterMs, async (signal) => {
-				const openedMs = this.#services.clock.now();
-				await this.#iteration.open();
-				this.#watch.setupMs += this.#services.clock.now() - openedMs;
-				this.#watch.mark("live");
+				// Live rounds that go on after a while have all of this.
+				if (this.#watch.since("live") === 0) {
+					const openedMs = this.#services.clock.now();
+					await this.#iteration.open();
+					this.#watch.setupMs += this.#services.clock.now() - openedMs;
+					this.#watch.mark("live");
+				}
 				return work(
 					signal,
 					() => totalTime?.onLimit === "switch-over" && this.#watch.since("live") >= totalTime.limitMs,

@@ -13,6 +13,7 @@ import {
 } from "../policies/convergence.ts";
 import type { PacingPolicy } from "../policies/pacing.ts";
 import { type PushOrder, prepaging } from "../policies/push-order.ts";
+import { nextShare } from "../policies/throttling.ts";
 import { type MoveOptions, type MoveServices, move } from "./move.ts";
 import type { MoveResult, PostCopyResult } from "./results.ts";
 
@@ -30,15 +31,19 @@ export interface PreCopyOptions extends MoveOptions {
 	/**
 	 * What to do when the rounds end although the rest is large (Xen's limits, the total-time limit): pause for all of it
 	 * (`switch-over`, the default), or let the guest run at the target and send the rest after it (`post-copy`), which needs
-	 * a guest that can wait for pages.
+	 * a guest that can wait for pages; or slow the guest down round by round until little is left (`throttle`), which needs
+	 * a guest that can be, and costs it up to 95 % of its time.
 	 */
-	readonly whenNotConverging?: "switch-over" | "post-copy";
+	readonly whenNotConverging?: "switch-over" | "post-copy" | "throttle";
 	/** For `post-copy`: the order in which the rest is pushed. Prepaging with 7 pivots by default. */
 	readonly push?: PushOrder;
 }
 
 /** Reasons to stop that say that little is left. Any other, a caller's own included, says that it would not become less. */
 const CONVERGED: ReadonlySet<StopReason | undefined> = new Set(["few-dirty-pages", "downtime-limit"]);
+
+/** Reasons that slowing the guest down does not answer. */
+const ENDED: ReadonlySet<StopReason> = new Set(["few-dirty-pages", "downtime-limit", "total-time-limit"]);
 
 /** Xen runs 29 live rounds at most: what the progress estimate counts with. */
 const LIVE_ROUNDS = 29;
@@ -57,11 +62,12 @@ const LIVE_ROUNDS = 29;
  */
 export function preCopy(
 	services: MoveServices,
-	options?: PreCopyOptions & { readonly whenNotConverging?: "switch-over" },
+	options?: PreCopyOptions & { readonly whenNotConverging?: "switch-over" | "throttle" },
 ): Promise<MoveResult>;
 export function preCopy(services: MoveServices, options?: PreCopyOptions): Promise<PostCopyResult>;
 export function preCopy(services: MoveServices, options: PreCopyOptions = {}): Promise<PostCopyResult> {
 	const postCopy = options.whenNotConverging === "post-copy";
+	const throttle = options.whenNotConverging === "throttle";
 	const policy = options.convergence ?? firstOf(downtimeConvergence(options.downtimeLimitMs ?? 300), xenConvergence());
 	return move(
 		{
@@ -70,11 +76,23 @@ export function preCopy(services: MoveServices, options: PreCopyOptions = {}): P
 			...(postCopy ? { push: options.push ?? prepaging() } : {}),
 			async transfer(steps) {
 				steps.roundsLeft = LIVE_ROUNDS;
-				const reason = await steps.live((signal, timeIsUp) =>
-					steps.iteration.live((facts) => (timeIsUp() ? "total-time-limit" : policy(facts)), signal),
-				);
-				await (postCopy && !CONVERGED.has(reason) ? steps.pauseAndLeave() : steps.pauseAndFinish());
-				return reason;
+				const rounds = (): Promise<StopReason> =>
+					steps.live((signal, timeIsUp) =>
+						steps.iteration.live((facts) => (timeIsUp() ? "total-time-limit" : policy(facts)), signal),
+					);
+				try {
+					let reason = await rounds();
+					let share = throttle ? nextShare(1) : undefined;
+					for (; share !== undefined && !ENDED.has(reason); share = nextShare(share)) {
+						await steps.throttle.limit(share);
+						reason = await rounds();
+					}
+					await (postCopy && !CONVERGED.has(reason) ? steps.pauseAndLeave() : steps.pauseAndFinish());
+					return reason;
+				} finally {
+					// A guest that is kept gets all of its time again.
+					await steps.throttle.release();
+				}
 			},
 		},
 		services,

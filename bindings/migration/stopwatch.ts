@@ -30,6 +30,7 @@ export class Stopwatch {
 	readonly #clock: Clock;
 	readonly #moments = new Map<Moment, number>();
 	stopReason: StopReason | undefined;
+	throttledToShare: number | undefined;
 	/** Time for setting up the target (as it reports) and for attaching the tracker here. */
 	setupMs = 0;
 
@@ -91,6 +92,7 @@ export class Stopwatch {
 			...(served === undefined ? {} : { paging: served.paging }),
 			rounds: iteration.rounds,
 			stopReason: this.stopReason,
+			...(this.throttledToShare === undefined ? {} : { throttledToShare: this.throttledToShare }),
 			longestSliceMs: slicesMs.reduce((longest, slice) => Math.max(longest, slice), 0),
 			sliceP95Ms: percentile(slicesMs, 0.95),
 			pauseWaitMs,

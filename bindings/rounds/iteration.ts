@@ -156,9 +156,9 @@ export class Iteration {
 		this.#kept = kept !== undefined;
 	}
 
-	/** Live rounds until the policy says stop. @returns its reason. */
+	/** Live rounds until the policy says stop; called again, it goes on. @returns its reason. */
 	async live(policy: ConvergencePolicy, signal: AbortSignal): Promise<StopReason> {
-		await this.#start(signal);
+		if (this.#from !== undefined) await this.#start(signal);
 		for (;;) {
 			await this.#round(signal, false);
 			const pendingPages = this.#toSend.count();

@@ -8,7 +8,7 @@ import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
 import { StreamLink } from "../../bindings/links/stream-link.ts";
 import { hybrid } from "../../bindings/migration/hybrid.ts";
 import { postCopy } from "../../bindings/migration/post-copy.ts";
-import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import { type PreCopyOptions, preCopy } from "../../bindings/migration/pre-copy.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
@@ -58,17 +58,27 @@ export class BallooningWorld {
 		}
 	}
 
+	/** A link to a target that takes the guest, whatever becomes of it there. */
+	connect(): StreamLink {
+		const { clock } = this;
+		const line = connectSimulated(clock, { rateBytesPerMs: 20_000, latencyMs: 0.1 });
+		const factory = new MemoryGuestFactory(clock, this.pages);
+		void receiveGuest({ link: new StreamLink(line.b, LINK), clock, factories: [factory] });
+		return new StreamLink(line.a, LINK);
+	}
+
 	/** Moves the guest. @returns the result, and the guest at the target once every page is there */
 	async move(
 		technique: keyof typeof TECHNIQUES,
 		during: () => Promise<void> = () => Promise.resolve(),
+		options: PreCopyOptions = {},
 	): Promise<{ result: PostCopyResult; target: MemoryGuest }> {
 		const { clock, guest, random } = this;
 		const line = connectSimulated(clock, { rateBytesPerMs: 20_000, latencyMs: 0.1 });
 		const factory = new MemoryGuestFactory(clock, this.pages);
 		const received = receiveGuest({ link: new StreamLink(line.b, LINK), clock, factories: [factory] });
 		const services = { guest, link: new StreamLink(line.a, LINK), clock, random };
-		const moving: Promise<PostCopyResult> = TECHNIQUES[technique](services, { verification: "full" });
+		const moving: Promise<PostCopyResult> = TECHNIQUES[technique](services, { verification: "full", ...options });
 		await during();
 		const [result, at] = await Promise.all([moving, received]);
 		if (at.outcome !== "running" || !(at.guest instanceof MemoryGuest)) throw new Error(`the guest is ${at.outcome}`);

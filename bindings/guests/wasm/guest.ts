@@ -12,6 +12,7 @@ import type { GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
 import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
+import type { GuestThrottle, ThrottledGuest } from "../../ports/throttled-guest.ts";
 import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
@@ -101,10 +102,11 @@ export async function startWasmGuest(options: StartWasmGuestOptions): Promise<Wa
  * const answer = await guest.call({ number: 1, request: "select 1" });
  * ```
  */
-export class WasmGuest implements ToldGuest {
+export class WasmGuest implements ToldGuest, ThrottledGuest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
 	readonly dirty: WasmDirtyLog;
+	readonly throttle: GuestThrottle;
 	readonly restored: RestoreNotice;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
 	declare readonly faulting?: FaultControl;
@@ -140,6 +142,7 @@ export class WasmGuest implements ToldGuest {
 		});
 		this.pages = new WasmGuestPages(this.#worker, () => this.#pageCount);
 		this.dirty = new WasmDirtyLog(this.#worker);
+		this.throttle = { limit: (share) => this.#throttle(share) };
 		this.restored = { tell: async (facts) => (await this.#worker.run({ name: "tell", facts })).isTold };
 	}
 
@@ -327,6 +330,11 @@ export class WasmGuest implements ToldGuest {
 	async memoryUse(): Promise<WasmGuestMemoryUse> {
 		const use = await this.#worker.run({ name: "memory-use" });
 		return { ...use, batchBufferBytes: this.pages.buffers.heldBytes, inboxBytes: this.#faults?.heldBytes ?? 0 };
+	}
+
+	async #throttle(share: number): Promise<void> {
+		if (!(share > 0 && share <= 1)) throw new RangeError(`share: must be above 0 and at most 1, got ${share}`);
+		await this.#worker.run({ name: "throttle", share });
 	}
 
 	#note({ pageCount, slicesMs }: WorkReport): void {

@@ -160,6 +160,7 @@ export interface Jobs {
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
 	readonly "barrier-report": { readonly order: Empty; readonly result: { readonly report: BarrierReport | undefined } };
+	readonly throttle: { readonly order: { readonly share: number }; readonly result: Empty };
 	readonly balloon: {
 		readonly order: { readonly act: BalloonAct; readonly pages: number };
 		readonly result: BalloonResult;

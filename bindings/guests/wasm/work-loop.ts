@@ -36,6 +36,9 @@ const PAUSED_SLICE_MS = 20;
  */
 const NEXT_CALL_MS = 0.25;
 
+/** Time that a slowed guest owes is waited for in pieces of at least this length, in ms: timers are no finer. */
+const THROTTLE_MS = 4;
+
 interface QueuedCall {
 	readonly id: number;
 	readonly run: () => unknown;
@@ -74,6 +77,13 @@ export class WorkLoop {
 	#boundaryWork: (() => void)[] = [];
 	#lastCallEnd = Number.NEGATIVE_INFINITY;
 	#slicesMs: number[] = [];
+	/** Of the time, how much calls may take. */
+	#share = 1;
+	/** What calls have taken beyond their share, in ms. */
+	#overdrawnMs = 0;
+	#braked = false;
+	/** A brake that was taken off is not the one whose time is up. */
+	#brakeId = 0;
 
 	/** @param paused a target begins paused */
 	constructor(clock: Clock, sliceMs: number, hooks: WorkLoopHooks, paused: boolean) {
@@ -94,6 +104,15 @@ export class WorkLoop {
 		const slices = this.#slicesMs;
 		if (slices.length > 0) this.#slicesMs = [];
 		return slices;
+	}
+
+	/** Limits calls to a share of the time, on the mean of some ms. */
+	throttle(share: number): void {
+		this.#share = share;
+		this.#overdrawnMs = 0;
+		this.#brakeId++;
+		this.#braked = false;
+		this.#turn();
 	}
 
 	/** Queues a call. */
@@ -218,7 +237,7 @@ export class WorkLoop {
 	}
 
 	#mayCall(): boolean {
-		return !this.#calling && !this.#paused && !this.#wantsPause && !this.#switching;
+		return !this.#braked && !this.#calling && !this.#paused && !this.#wantsPause && !this.#switching;
 	}
 
 	#awaitsNextCall(): boolean {
@@ -227,8 +246,10 @@ export class WorkLoop {
 	}
 
 	#runCall({ run, settle }: QueuedCall): void {
+		const start = this.#share < 1 ? this.#clock.now() : 0;
 		const end = (outcome: CallOutcome): void => {
 			this.#lastCallEnd = this.#clock.now();
+			if (this.#share < 1) this.#brake(this.#lastCallEnd - start);
 			settle(outcome);
 		};
 		try {
@@ -250,6 +271,22 @@ export class WorkLoop {
 		} catch (error) {
 			end({ error });
 		}
+	}
+
+	/** After a call of this length: no other before what was taken too much has passed. */
+	#brake(callMs: number): void {
+		this.#overdrawnMs += callMs * (1 / this.#share - 1);
+		if (this.#overdrawnMs < THROTTLE_MS) return;
+		const id = ++this.#brakeId;
+		const until = this.#clock.now() + this.#overdrawnMs;
+		this.#braked = true;
+		const release = (): void => {
+			if (id !== this.#brakeId) return;
+			this.#overdrawnMs = until - this.#clock.now(); // a timer that came late has served more
+			this.#braked = false;
+			this.#turn();
+		};
+		void this.#clock.sleep(this.#overdrawnMs).then(release);
 	}
 
 	#runSlice(): void {

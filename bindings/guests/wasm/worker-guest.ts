@@ -150,6 +150,9 @@ export class WorkerGuest {
 				return this.#prepare();
 			case "barrier-report":
 				return work.barrierReport;
+			case "throttle":
+				this.loop.throttle(order.share);
+				return {};
 			case "balloon":
 				return this.#balloon(order);
 			case "memory-use":
