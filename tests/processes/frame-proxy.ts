@@ -63,6 +63,15 @@ export class FrameProxy {
 		});
 	}
 
+	/** Resolves at the frame. @throws Error if the move ends before: the test would wait for ever otherwise */
+	async metDuring(moving: Promise<unknown>): Promise<void> {
+		const over = moving.then((report) => {
+			throw new Error(`the move ended before the frame came: ${JSON.stringify(report)}`);
+		});
+		await Promise.race([this.met, over]);
+		over.catch(() => undefined); // the frame came first; the test looks at the move's end itself
+	}
+
 	/** Lets go what is held. */
 	release(): void {
 		this.#holding = false;

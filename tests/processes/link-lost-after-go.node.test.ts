@@ -88,7 +88,7 @@ test("the target was killed after go: the caller, who saw it end, decides that t
 		const proxy = await FrameProxy.open(door, { from: "source", record: "go", act: "hold" });
 		stage.later(() => proxy.close());
 		const moving = stage.move(source, target, proxy.address);
-		await proxy.met;
+		await proxy.metDuring(moving);
 		target.kill("SIGKILL");
 		await target.ended;
 		proxy.cut();

@@ -20,7 +20,7 @@ for (const { from, record, nth = 1 } of BEFORE_GO)
 			const proxy = await FrameProxy.open(door, { from, record, nth, act: "hold" });
 			stage.later(() => proxy.close());
 			const moving = stage.move(source, target, proxy.address).catch((error: { code?: string }) => error.code);
-			await proxy.met;
+			await proxy.metDuring(moving);
 			const discarded = nextEvent(target, "received");
 			source.kill("SIGKILL");
 			assert.is(await moving, "ended");
@@ -45,7 +45,7 @@ test("killed after go arrived: the target runs the guest, and the client finds i
 		const proxy = await FrameProxy.open(door, { from: "target", record: "running", act: "hold" });
 		stage.later(() => proxy.close());
 		const moving = stage.move(source, target, proxy.address).catch((error: { code?: string }) => error.code);
-		await proxy.met;
+		await proxy.metDuring(moving);
 		const received = nextEvent(target, "received");
 		source.kill("SIGKILL");
 		assert.is(await moving, "ended");

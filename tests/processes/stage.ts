@@ -22,7 +22,7 @@ const BALLAST_MIB = 12;
 const REQUESTS_PER_SECOND = 500;
 
 /** Deadlines that tests can wait for; honest work takes a few ms of each. */
-export const SHORT_DEADLINES = { stallMs: 1500, verifyMs: 1500, confirmMs: 1500, stateMs: 1500 } as const;
+export const SHORT_DEADLINES = { stallMs: 4000, verifyMs: 4000, confirmMs: 4000, stateMs: 4000 } as const;
 
 export interface StageOptions {
 	readonly from?: RuntimeName;

@@ -19,7 +19,7 @@ for (const { from, record, nth = 1 } of MOMENTS)
 			const proxy = await FrameProxy.open(door, { from, record, nth, act: "hold" });
 			stage.later(() => proxy.close());
 			const moving = stage.move(source, target, proxy.address, { deadlines: SHORT_DEADLINES });
-			await proxy.met;
+			await proxy.metDuring(moving);
 			target.kill("SIGSTOP");
 			proxy.release();
 			const report = await moving;
@@ -41,7 +41,7 @@ test("a target that woke up again takes the same guest at the next attempt", asy
 		const proxy = await FrameProxy.open(door, { from: "source", record: "digest", act: "hold" });
 		stage.later(() => proxy.close());
 		const moving = stage.move(source, target, proxy.address, { deadlines: SHORT_DEADLINES });
-		await proxy.met;
+		await proxy.metDuring(moving);
 		target.kill("SIGSTOP");
 		assert.is((await moving).outcome, "kept");
 		const discarded = nextEvent(target, "received");

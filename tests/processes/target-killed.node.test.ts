@@ -27,7 +27,7 @@ for (const { from, record, nth = 1 } of MOMENTS)
 			const proxy = await FrameProxy.open(door, { from, record, nth, act: "hold" });
 			stage.later(() => proxy.close());
 			const moving = stage.move(source, target, proxy.address);
-			await proxy.met;
+			await proxy.metDuring(moving);
 			target.kill("SIGKILL");
 			await target.ended;
 			const killedMs = stage.platform.clock.now();
@@ -48,7 +48,7 @@ test("after a target was killed, the same guest moves to another one", async () 
 		const proxy = await FrameProxy.open(door, { from: "source", record: "batch", nth: 4, act: "hold" });
 		stage.later(() => proxy.close());
 		const moving = stage.move(source, target, proxy.address);
-		await proxy.met;
+		await proxy.metDuring(moving);
 		target.kill("SIGKILL");
 		proxy.cut();
 		assert.is((await moving).outcome, "kept");
