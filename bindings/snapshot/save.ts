@@ -4,6 +4,8 @@
  * Guarantee: the snapshot is the guest as it was paused, and durable before the guest runs on. Cost: the downtime is the whole
  * write. {@link liveSave} writes while the guest runs.
  *
+ * Which technique to take when is in docs/choosing.md.
+ *
  * Source: spec section 2 (Chuang and Huang on Xen Save, section 2.1 of the paper).
  */
 import type { Clock } from "../ports/clock.ts";
