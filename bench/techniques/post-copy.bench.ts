@@ -22,6 +22,7 @@ const LOAD: FerryLoad = { requestsPerSecond: 500, changePages: 2 };
 
 const SWITCH_LIMIT_MS = 15;
 const FAULT_LIMIT_US = 200;
+const PARTS = ["finalRoundMs", "stateMs", "verifyMs", "commitMs"] as const;
 const FAULT_SHARE_LIMIT = 4;
 
 export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
@@ -55,6 +56,9 @@ function sizeRows(sizeMiB: number, measured: readonly Crossing[]): Row[] {
 	return [
 		limited(`${name}: runs at the target after`, median(switches), "ms", SWITCH_LIMIT_MS),
 		plain(`${name}: runs at the target after, worst`, Math.max(...switches), "ms"),
+		...PARTS.map((part) =>
+			plain(`${name}: of it ${part.replace("Ms", "")}`, median(of(({ metrics }) => metrics.downtimeParts[part])), "ms"),
+		),
 		limited(`${name}: median wait for a page`, latencyUs, "µs", FAULT_LIMIT_US),
 		plain(
 			`${name}: 90 % of the waits below`,
