@@ -29,6 +29,8 @@ export class Reservation {
 	#beat = 0;
 	readonly #seen: number;
 	#renewedMs: number;
+	/** The head is a snapshot now, and no business of the writer's any more. */
+	#isKept = false;
 	/** Moves of the head follow each other. */
 	#moving: Promise<unknown> = Promise.resolve();
 
@@ -71,12 +73,13 @@ export class Reservation {
 	keep(sequence: number, manifest: ObjectReference): Promise<void> {
 		return this.#inTurn(async () => {
 			this.#raw = this.#expect(await this.#heads.move(this.id, this.#raw, { phase: "kept", sequence, manifest }));
+			this.#isKept = true;
 		});
 	}
 
 	/** Gives the place up. @returns whether it was still a reservation. @throws {SnapshotError} if that is not sure. */
 	release(): Promise<boolean> {
-		return this.#inTurn(() => this.#heads.remove(this.id, this.#raw));
+		return this.#inTurn(async () => !this.#isKept && (await this.#heads.remove(this.id, this.#raw)));
 	}
 
 	#expect(raw: Uint8Array<ArrayBuffer> | undefined): Uint8Array<ArrayBuffer> {

@@ -186,9 +186,14 @@ export class SnapshotWriter implements PageSink {
 		if (this.#status !== "open") throw new TypeError(`commit: this writer is ${this.#status}`);
 		const commit = this.#inTurn(() => this.#commit(parts));
 		this.#status = "committing";
-		const info = await commit;
-		this.#status = "ended";
-		return info;
+		try {
+			const info = await commit;
+			this.#status = "ended";
+			return info;
+		} catch (error) {
+			this.#status = "open"; // for `abort`: everything else fails as this did
+			throw error;
+		}
 	}
 
 	/** Gives the snapshot up and removes what was written for it. After a commit that has succeeded it does nothing. */
