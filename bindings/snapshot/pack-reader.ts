@@ -174,7 +174,7 @@ export class PackReader {
 }
 
 /** Index and trailer of a pack, checked against what refers to the pack. `bytes` begin at the index. */
-export function readIndex(
+function readIndex(
 	engine: Engine,
 	bytes: Uint8Array<ArrayBuffer>,
 	offset: number,

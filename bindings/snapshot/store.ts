@@ -40,13 +40,13 @@ import { type Verified, type VerifyOptions, verifySnapshot } from "./verify.ts";
 export type { StreamOptions } from "./export.ts";
 export { SnapshotError, type SnapshotErrorCode } from "./image-error.ts";
 export type { Pruned, PruneOptions } from "./prune.ts";
-export { importEncryptionKey, importSigningKey, type KeyRing, type Sealing } from "./seal.ts";
+export { importEncryptionKey, importSigningKey, type Sealing } from "./seal.ts";
 export type { SnapshotInfo } from "./store-info.ts";
 export type { ReadOptions } from "./store-reader.ts";
 export { SnapshotReader } from "./store-reader.ts";
 export type { BeginOptions, CommitParts, WriterFigures } from "./store-writer.ts";
 export { SnapshotWriter } from "./store-writer.ts";
-export type { Verified, VerifyOptions, VerifyProgress } from "./verify.ts";
+export type { Verified, VerifyOptions } from "./verify.ts";
 
 /** What a snapshot store works with. */
 export interface SnapshotStoreServices {

@@ -91,7 +91,7 @@ function checkPages(
 }
 
 /** Verifies whole packs. */
-export class PackVerifier {
+class PackVerifier {
 	readonly #catalog: Catalog;
 	readonly #engine: Engine = createEngine();
 	#decoder: { readonly maxPages: number; readonly decoder: BatchDecoder } | undefined;

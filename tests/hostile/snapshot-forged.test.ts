@@ -207,7 +207,7 @@ test("a guest larger than this side takes is refused before its table is made", 
 	const forge = await new Forge().fill();
 	await forge.refused(forge.child, "too-large", /12 pages, at most 11/, { maximumPageCount: 11 });
 	const huge = describe((json) => {
-		json["layout"] = { ...(json["layout"] as object), pageCount: 0xffff_fff0, maximumPageCount: 0xffff_fff0 };
+		json.layout = { ...(json.layout as object), pageCount: 0xffff_fff0, maximumPageCount: 0xffff_fff0 };
 	});
 	await forge.forge(forge.child, huge);
 	await forge.refused(forge.child, "too-large", /4294967280 pages/);
@@ -217,7 +217,7 @@ test("sizes beyond their limits are refused before anything is read for them", a
 	const forge = await new Forge().fill();
 	await forge.head(forge.child, (head) => ({
 		...head,
-		manifest: { ...(head["manifest"] as object), byteLength: 2 ** 50 },
+		manifest: { ...(head.manifest as object), byteLength: 2 ** 50 },
 	}));
 	await forge.refused(forge.child, "too-large", /1125899906842624 bytes/);
 	const packs = await new Forge().fill();
@@ -229,7 +229,7 @@ test("sizes beyond their limits are refused before anything is read for them", a
 	await state.forge(
 		state.child,
 		describe((json) => {
-			json["stateByteLength"] = 2 ** 40;
+			json.stateByteLength = 2 ** 40;
 		}),
 	);
 	await state.refused(state.child, "corrupt", /stateByteLength/);
@@ -250,16 +250,16 @@ test("a chain that is cyclic, too long or does not fit is refused", async () => 
 		const cyclic = await new Forge().fill();
 		const frames = await cyclic.frames(name.replace(forge.parent, cyclic.parent));
 		describe((json) => {
-			json["chain"] = chain;
-			json["base"] = { ...base, object: base.object.replace(forge.child, cyclic.child) };
-			json["facts"] = { chain: `${chain}` };
+			json.chain = chain;
+			json.base = { ...base, object: base.object.replace(forge.child, cyclic.child) };
+			json.facts = { chain: `${chain}` };
 		})(frames);
 		if (chain === 0) of(frames, IMAGE_TYPES.table).payload.fill(1, -16);
 		const parent = await cyclic.replace(`snapshots/manifests/${cyclic.parent}-0`, frames);
 		await cyclic.forge(
 			cyclic.child,
 			describe((json) => {
-				json["base"] = parent;
+				json.base = parent;
 			}),
 		);
 		await cyclic.refused(cyclic.child, code, message);
@@ -270,7 +270,7 @@ test("a base that is another object than the one referred to is refused", async 
 	const forge = await new Forge().fill();
 	const frames = await forge.frames(`snapshots/manifests/${forge.parent}-0`);
 	describe((json) => {
-		json["label"] = "exchanged";
+		json.label = "exchanged";
 	})(frames);
 	await forge.replace(`snapshots/manifests/${forge.parent}-0`, frames);
 	const error = await failureOf(forge.open().open(forge.child));
@@ -459,11 +459,11 @@ test("an image from elsewhere cannot bring pages twice, pages that there are not
 		[/is not where an image may have it/, (changed) => changed.push(of(changed, RECORD_TYPES.state))],
 		[/resource/, (changed) => changed.splice(1, 0, { type: RECORD_TYPES.resource, payload: new Uint8Array(50) })],
 		[/have the digest/, (changed) => changed.splice(-1, 1)],
-		[/bad-index/, describe((json) => Object.assign(json, { layout: { ...(json["layout"] as object), pageCount: 1 } }))],
+		[/bad-index/, describe((json) => Object.assign(json, { layout: { ...(json.layout as object), pageCount: 1 } }))],
 		[
 			/at most/,
 			describe((json) => {
-				json["layout"] = { ...(json["layout"] as object), pageCount: 2 ** 31, maximumPageCount: 2 ** 31 };
+				json.layout = { ...(json.layout as object), pageCount: 2 ** 31, maximumPageCount: 2 ** 31 };
 			}),
 		],
 	];

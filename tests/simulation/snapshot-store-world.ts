@@ -6,7 +6,7 @@ import { MAX_BATCH_PAGES, PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import type { BeginOptions, SnapshotInfo, SnapshotStore, SnapshotWriter } from "../../bindings/snapshot/store.ts";
 
 /** What a page may be filled with: nothing, noise, noise and zeros, a few words again and again. */
-export function pageOf(random: SeededRandom): Uint8Array<ArrayBuffer> {
+function pageOf(random: SeededRandom): Uint8Array<ArrayBuffer> {
 	const page = new Uint8Array(PAGE_BYTES);
 	const kind = random.nextU32() % 4;
 	if (kind === 0) return page;
