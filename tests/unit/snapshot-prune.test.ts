@@ -20,7 +20,10 @@ function world(seed: number, wrap: (store: Store) => Store = (store) => store) {
 }
 
 const packsOf = (store: Store) => store.list("snapshots/packs/");
-const everything = async (store: Store) => [...(await store.list("")), ...(await store.listReferences("snapshots/heads/"))];
+const everything = async (store: Store) => [
+	...(await store.list("")),
+	...(await store.listReferences("snapshots/heads/")),
+];
 
 test("what no snapshot needs is removed, what one needs stays", async () => {
 	const { random, store, snapshots } = world(1);
@@ -51,8 +54,17 @@ test("only the snapshots to keep are kept, chosen by what they say of themselves
 	}
 	const expected = remember(guest);
 	const pruned = await snapshots.prune({ keep: (all) => all.filter(({ label }) => label === "5").map(({ id }) => id) });
-	assert.equal([...pruned.deletedSnapshots].sort(), infos.slice(0, 5).map(({ id }) => id).sort());
-	assert.equal((await snapshots.list()).map(({ label }) => label), ["5"]);
+	assert.equal(
+		[...pruned.deletedSnapshots].sort(),
+		infos
+			.slice(0, 5)
+			.map(({ id }) => id)
+			.sort(),
+	);
+	assert.equal(
+		(await snapshots.list()).map(({ label }) => label),
+		["5"],
+	);
 	assertIs(await restoreAll(snapshots, infos[5]!.id), expected);
 	await snapshots.prune({ keep: [infos[5]!.id] });
 	assertIs(await restoreAll(snapshots, infos[5]!.id), expected);
@@ -242,8 +254,7 @@ test("what a writer that is known to be dead has left is removed at once", async
 	assert.is((await store.listReferences("snapshots/heads/")).length, 2);
 	await snapshots.prune({ deadWriters: "all" });
 	assert.equal(await everything(store), []);
-	for (const writer of writers)
-		await failsWith(SnapshotError, "expired", writer.commit({ state: guest.getState() }));
+	for (const writer of writers) await failsWith(SnapshotError, "expired", writer.commit({ state: guest.getState() }));
 });
 
 test("a snapshot that cannot be read stops a prune before it removes anything", async () => {
