@@ -5,76 +5,25 @@
  * taken the word `running` in place of `ready`, and the lease (if there is one) is held. Anything else discards what
  * arrived, and `declined` then voids a late *go*. The order of records is judged by `target-states.ts` alone.
  */
-import { createEngine } from "../engine/engine.ts";
 import { MoveLedger, type TargetLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
 import { PageClient } from "../paging/page-client.ts";
-import type { Clock } from "../ports/clock.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
-import type { Lease, LeaseGrant } from "../ports/lease.ts";
+import type { LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
-import { PageHashTable, toHex } from "../wire/digest.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
+import { DEFAULT_WINDOW_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
+import { ArrivingPages } from "./arriving-pages.ts";
+import { ArrivingResources } from "./arriving-resources.ts";
 import { ReceivedPages } from "./paging-reception.ts";
+import { answerFromLedger, judge } from "./target-answers.ts";
+import type { ReceiveOptions, ReceiveResult, ReceiveServices } from "./target-options.ts";
 import { preparedTarget, stepTarget, type TargetAction, type TargetState, verifiedTarget } from "./target-states.ts";
 
-/** What a target works with. */
-export interface ReceiveServices {
-	/** An incoming link. The receiver owns it from here on and closes it. */
-	readonly link: Link;
-	/** One per kind of guest that this side takes. */
-	readonly factories: readonly GuestFactory[];
-	readonly clock: Clock;
-	/** Keep one per process: queries about a move come on other links. In memory if left out. */
-	readonly ledger?: TargetLedger;
-	/** Taken before the guest runs, if the source gives one up. */
-	readonly lease?: Lease;
-	/**
-	 * Post-copy moves whose pages are still coming, by move id: keep one map per process, and a link that comes to recover
-	 * one finds it. Left out, such links are refused, and `recover` of the result takes them.
-	 */
-	readonly receptions?: Map<string, ReceivedPages>;
-}
-
-/** How a target behaves. */
-export interface ReceiveOptions {
-	/** Ends the reception up to *go*. */
-	readonly signal?: AbortSignal;
-	/** Longest silence of the source, in ms: 30 s if left out. */
-	readonly idleMs?: number;
-	/** Longest silence of the source while pages travel, in ms: 10 s if left out. Then the link counts as lost. */
-	readonly stallMs?: number;
-	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
-	readonly readyMs?: number;
-	/** Called at each change of state, for logs and tests. */
-	readonly onState?: (name: TargetState["name"]) => void;
-}
-
-/** How a reception ended. */
-export type ReceiveResult =
-	/** The guest runs here. */
-	| {
-			readonly outcome: "running";
-			readonly moveId: string;
-			readonly guest: Guest;
-			readonly grant: LeaseGrant | undefined;
-			readonly setupMs: number;
-			/** Of a post-copy move: the pages that are still coming. */
-			readonly paging?: ReceivedPages;
-	  }
-	/** The link has taken over the paging of an earlier move. */
-	| { readonly outcome: "recovering"; readonly moveId: string; readonly paging: ReceivedPages }
-	/** Nothing of it is left here. */
-	| { readonly outcome: "discarded"; readonly moveId: string | undefined; readonly error: MoveError }
-	/** The link only carried a question: about an earlier move, or whether one is possible. */
-	| { readonly outcome: "answered"; readonly moveId: string; readonly status: AnswerStatus | "welcome" | "refused" };
-
-/** What a target says of a move when asked. */
-export type AnswerStatus = Extract<Record, { type: "answer" }>["status"];
+export type { AnswerStatus, ReceiveOptions, ReceiveResult, ReceiveServices } from "./target-options.ts";
 
 type RecordOf<Type extends Record["type"]> = Extract<Record, { type: Type }>;
 
@@ -104,19 +53,14 @@ class Reception {
 	readonly #services: ReceiveServices;
 	readonly #options: ReceiveOptions;
 	readonly #ledger: TargetLedger;
-	readonly #applies = new Set<Promise<void>>();
-	readonly #resources = new Map<string, Uint8Array<ArrayBuffer>>();
 	#state: TargetState = { name: "greeting" };
 	#moveId: string | undefined;
 	#factory: GuestFactory | undefined;
 	#layout: GuestLayout | undefined;
 	#guest: Guest | undefined;
-	#hashes: PageHashTable | undefined;
-	#stateBytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
-	#applyFailure: unknown;
+	#resources: ArrivingResources | undefined;
+	#arriving: ArrivingPages | undefined;
 	#faulting = false;
-	/** Pages that are left for after the handover, one bit each. */
-	#missing: Uint8Array<ArrayBuffer> | undefined;
 	#client: PageClient | undefined;
 	#setupMs = 0;
 	#grant: LeaseGrant | undefined;
@@ -174,7 +118,7 @@ class Reception {
 		return { outcome: "recovering", moveId, paging };
 	}
 
-	/** Takes one record and hands it on; its frame is released afterwards unless `use` keeps it (see {@link #apply}). */
+	/** Takes one record and hands it on; its frame is released afterwards unless `use` keeps it (see arriving-pages.ts). */
 	async #take<T>(use: (record: Record, frame: IncomingFrame) => Promise<T>): Promise<T | undefined> {
 		const waitMs =
 			this.#state.name === "ready" ? (this.#options.readyMs ?? READY_MS) : (this.#options.idleMs ?? IDLE_MS);
@@ -211,27 +155,13 @@ class Reception {
 	/** Says whether this side would take the guest, and does nothing else. */
 	async #answerCheck(hello: RecordOf<"hello">): Promise<ReceiveResult> {
 		const { moveId } = hello;
-		const { obstacle, factory } = this.#judge(hello);
+		const { obstacle, factory } = judge(this.#services.factories, hello);
 		const word: Record =
 			factory === undefined
 				? { type: "refuse", code: "refused", message: obstacle }
 				: this.#welcome(factory.missing(hello.layout));
 		await this.#sayAndClose(word);
 		return { outcome: "answered", moveId, status: factory === undefined ? "refused" : "welcome" };
-	}
-
-	/** The factory for such a guest, or why there is none. */
-	#judge({ layout, faulting = false }: RecordOf<"hello">): {
-		readonly factory: GuestFactory | undefined;
-		readonly obstacle: string;
-	} {
-		const factory = this.#services.factories.find(({ kind }) => kind === layout.kind);
-		if (factory === undefined) return { factory, obstacle: `this target takes no guests of kind '${layout.kind}'` };
-		const obstacle = factory
-			.check(layout, { faulting })
-			.map(({ message }) => message)
-			.join("; ");
-		return { factory: obstacle === "" ? factory : undefined, obstacle };
 	}
 
 	#welcome(missing: readonly string[]): Record {
@@ -247,8 +177,9 @@ class Reception {
 		const { layout, moveId } = hello;
 		this.#moveId = moveId;
 		this.#layout = layout;
+		this.#resources = new ArrivingResources(layout);
 		this.#faulting = hello.faulting === true;
-		const { factory, obstacle } = this.#judge(hello);
+		const { factory, obstacle } = judge(this.#services.factories, hello);
 		if (factory === undefined) throw new MoveError("refused", obstacle);
 		this.#factory = factory;
 		if (!(await this.#ledger.step(moveId, undefined, "receiving"))) {
@@ -276,19 +207,13 @@ class Reception {
 			case "collect":
 				return this.#collect(action.record, action.complete);
 			case "apply":
-				return this.#apply(action.record, frame);
+				return this.#arriving!.apply(action.record, frame);
 			case "grow":
-				await this.#settleApplies();
-				await this.#guest!.pages.grow(action.pageCount);
-				return this.#hashes!.grow(action.pageCount);
+				return this.#arriving!.grow(action.pageCount);
 			case "keep-missing":
-				this.#missing ??= new Uint8Array(Math.ceil(this.#hashes!.pageCount / 8));
-				return this.#missing.set(action.record.bits, action.record.firstPage / 8);
+				return this.#arriving!.keepMissing(action.record);
 			case "keep-state":
-				if (action.record.total > MAX_STATE_BYTES)
-					throw new MoveError("protocol", `state of ${action.record.total} bytes, at most ${MAX_STATE_BYTES}`);
-				if (action.record.offset === 0) this.#stateBytes = new Uint8Array(action.record.total);
-				return this.#stateBytes.set(action.record.bytes, action.record.offset);
+				return this.#arriving!.keepState(action.record);
 			case "verify":
 				return this.#verify(action.record);
 			case "activate":
@@ -296,19 +221,9 @@ class Reception {
 		}
 	}
 
-	async #collect(record: Extract<Record, { type: "resource" }>, complete: boolean): Promise<void> {
-		const announced = this.#layout!.resources.find(({ hash }) => hash === record.hash)?.byteLength;
-		if (record.total !== announced || record.total > MAX_RESOURCE_BYTES)
-			throw new MoveError("protocol", `resource ${record.hash} has ${record.total} bytes, announced were ${announced}`);
-		if (record.offset === 0) this.#resources.set(record.hash, new Uint8Array(record.total));
-		const bytes = this.#resources.get(record.hash);
-		if (bytes === undefined || record.offset + record.bytes.byteLength > record.total)
-			throw new MoveError("protocol", `resource ${record.hash}: bytes out of order`);
-		bytes.set(record.bytes, record.offset);
-		if (!complete) return;
-		const hash = toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
-		if (hash !== record.hash) throw new MoveError("corrupt", `resource ${record.hash} arrived with the hash ${hash}`);
-		if (this.#state.name === "setting-up") await this.#setUp();
+	async #collect(record: RecordOf<"resource">, complete: boolean): Promise<void> {
+		await this.#resources!.collect(record, complete);
+		if (complete && this.#state.name === "setting-up") await this.#setUp();
 	}
 
 	async #setUp(): Promise<void> {
@@ -317,7 +232,7 @@ class Reception {
 		// A set-up that finishes after the source has gone is discarded there and then.
 		const prepared = await withDeadline(clock, stop, async (signal) => {
 			const options = { faulting: this.#faulting };
-			const target = await this.#factory!.setUp(this.#layout!, this.#resources, signal, options);
+			const target = await this.#factory!.setUp(this.#layout!, this.#resources!.byHash, signal, options);
 			if (signal.aborted) await target.guest.discard();
 			return target;
 		});
@@ -325,45 +240,15 @@ class Reception {
 		if (this.#faulting && !isFaultingGuest(prepared.guest))
 			throw new MoveError("refused", `this target's ${prepared.guest.kind} guests cannot run while pages are missing`);
 		this.#setupMs = prepared.setupMs;
-		this.#resources.clear();
-		this.#hashes = new PageHashTable(createEngine(), this.#layout!.pageCount);
+		this.#resources = undefined;
+		this.#arriving = new ArrivingPages(prepared.guest, this.#layout!.pageCount);
 		this.#enter(preparedTarget(this.#state, this.#layout!.pageCount, this.#faulting));
 		await this.#send({ type: "prepared", setupMs: prepared.setupMs });
 	}
 
-	/** Batches are applied in the order of their arrival while the next ones are read; the window bounds how many. */
-	#apply(record: Extract<Record, { type: "batch" }>, frame: IncomingFrame): Promise<void> {
-		if (this.#applyFailure !== undefined) {
-			frame.release();
-			return Promise.reject(this.#applyFailure);
-		}
-		let returned: ArrayBuffer | undefined;
-		const applied = this.#guest!.pages.apply(record.batch, (buffer) => {
-			returned = buffer;
-		})
-			.then(({ pageIndices, hashes }) => this.#hashes!.set(pageIndices, hashes))
-			.catch((error: unknown) => {
-				this.#applyFailure ??= error;
-			})
-			.finally(() => {
-				this.#applies.delete(applied);
-				frame.release(returned);
-			});
-		this.#applies.add(applied);
-		return Promise.resolve();
-	}
-
-	async #settleApplies(): Promise<void> {
-		await Promise.all(this.#applies);
-		if (this.#applyFailure !== undefined) throw this.#applyFailure;
-	}
-
 	async #verify(record: Extract<Record, { type: "digest" }>): Promise<void> {
-		await this.#settleApplies();
-		const digest = this.#hashes!.digest(this.#stateBytes);
-		if (digest !== record.digest)
-			throw new MoveError("corrupt", `the digest of what arrived is ${digest}, the source's is ${record.digest}`);
-		await this.#guest!.state.restore(this.#stateBytes);
+		await this.#arriving!.check(record);
+		await this.#guest!.state.restore(this.#arriving!.state);
 		await this.#prepareFaults();
 		if (!(await this.#ledger.step(this.#moveId!, "receiving", "ready")))
 			throw new MoveError("peer", "the move was declined when it was asked about");
@@ -375,12 +260,10 @@ class Reception {
 	async #prepareFaults(): Promise<void> {
 		const guest = this.#guest!;
 		if (!this.#faulting || !isFaultingGuest(guest)) return;
-		if (this.#missing?.some((byte) => byte !== 0) !== true) return guest.faulting.end();
+		const { missing, hashes } = this.#arriving!;
+		if (missing === undefined) return guest.faulting.end();
 		const stallMs = this.#options.stallMs ?? STALL_MS;
-		this.#client = new PageClient(
-			{ guest, clock: this.#services.clock, hashes: this.#hashes!, stallMs },
-			this.#missing,
-		);
+		this.#client = new PageClient({ guest, clock: this.#services.clock, hashes, stallMs }, missing);
 		await this.#client.begin();
 	}
 
@@ -410,19 +293,8 @@ class Reception {
 		}
 		if (this.#grant !== undefined) await lease?.release(this.#grant).catch(() => undefined); // it expires
 		await this.#guest?.discard().catch(() => undefined); // a crashed guest is gone already
-		const word: Record =
-			error.code === "refused"
-				? { type: "refuse", code: error.code, message: error.message }
-				: error.code === "corrupt"
-					? {
-							type: "reject",
-							code: error.code,
-							message: error.message,
-							...(error.pageIndex === undefined ? {} : { pageIndex: error.pageIndex }),
-						}
-					: { type: "abort", code: error.code, message: error.message };
 		const farewell = withDeadline(clock, { deadlineMs: FAREWELL_MS }, async () => {
-			await this.#send(word);
+			await this.#send(lastWord(error));
 			await this.#link.close();
 		});
 		await farewell.catch(() => undefined); // the source is gone, or will find out by its own deadline
@@ -440,15 +312,10 @@ class Reception {
 	}
 }
 
-/**
- * What this side says of a move. Whatever does not run yet is declined here and now, which voids a late *go*; a move that
- * a durable ledger has never seen is declined as well, one that a ledger in memory has never seen is `unknown`.
- */
-async function answerFromLedger(ledger: TargetLedger, moveId: string): Promise<AnswerStatus> {
-	for (;;) {
-		const word = await ledger.read(moveId);
-		if (word === "running" || word === "declined") return word;
-		if (word === undefined && !ledger.durable) return "unknown";
-		if (await ledger.step(moveId, word, "declined")) return "declined";
-	}
+/** How the source hears of it. */
+function lastWord(error: MoveError): Record {
+	const { code, message, pageIndex } = error;
+	if (code === "refused") return { type: "refuse", code, message };
+	if (code !== "corrupt") return { type: "abort", code, message };
+	return { type: "reject", code, message, ...(pageIndex === undefined ? {} : { pageIndex }) };
 }

@@ -1,0 +1,70 @@
+/** How a move ends at its source: the guest is given up, runs on here, or waits for a decision. See move.ts. */
+import { MoveError } from "../handover/move-error.ts";
+import { pauseHoldOf } from "../handover/pause-turn.ts";
+import { withDeadline } from "../handover/phases.ts";
+import type { MoveMetrics } from "./metrics.ts";
+import type { MoveContext } from "./move-context.ts";
+import type { PostCopyResult } from "./results.ts";
+
+/** After `running`: the copy here is given up and everything released. */
+export async function letGo(move: MoveContext): Promise<MoveMetrics> {
+	const { guest, clock } = move.services;
+	const bytesOnWire = move.conversation.bytesSent;
+	await move.iteration.close().catch(() => undefined); // the tracker of a guest that is given up
+	move.watch.mark("released");
+	const metrics = move.metrics(bytesOnWire);
+	await guest.discard();
+	move.hold?.giveUp();
+	await withDeadline(clock, { deadlineMs: move.deadlines.stallMs }, () => move.conversation.close()).catch(
+		() => undefined,
+	);
+	return metrics;
+}
+
+/** Ends a move that failed: the guest runs on here, or nobody knows who runs it. */
+export async function endFailed(move: MoveContext, error: MoveError): Promise<PostCopyResult> {
+	const { clock } = move.services;
+	const bytesOnWire = move.conversation.bytesSent;
+	const metrics = move.metrics(bytesOnWire);
+	const moveId = move.moveId;
+	if (move.goSent) {
+		// The target may run. Nothing here may, until resolveMove or the caller has decided.
+		if (move.serving === undefined) await move.iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
+		await withDeadline(clock, { deadlineMs: move.deadlines.stallMs }, () => move.conversation.close()).catch(
+			() => undefined,
+		);
+		move.services.link.abort(error);
+		if (move.serving !== undefined) return move.serving.unconfirmed(error, bytesOnWire);
+		return { outcome: "unconfirmed", moveId, error, metrics };
+	}
+	await withDeadline(clock, { deadlineMs: 1000 }, () => move.conversation.giveUp(error)).catch(
+		() => undefined, // the peer that is not told finds out by its own deadline
+	);
+	move.services.link.abort(error);
+	const failure = await runOn(move, error);
+	return { outcome: "kept", moveId, error: failure, metrics };
+}
+
+/** Before *go*: undoes what was done and lets the guest run on here. @returns the error, sharpened if it cannot run. */
+async function runOn(move: MoveContext, error: MoveError): Promise<MoveError> {
+	const { guest, lease } = move.services;
+	await move.iteration.close().catch(() => undefined); // a dead guest cannot detach; its own error is already here
+	try {
+		if ((await move.ledger.read(move.moveId)) === "released") await move.ledger.step(move.moveId, "released", "kept");
+		else await move.ledger.step(move.moveId, "moving", "kept");
+		if (lease !== undefined && (await lease.lease.renew(lease.grant)) === undefined)
+			return new MoveError("lease", `${error.message}; the guest stays paused: its lease no longer holds`, {
+				phase: error.phase,
+				cause: error,
+			});
+		// Another operation may hold the guest paused, which this move has not done yet.
+		if (move.hold !== undefined) await move.hold.resume();
+		else if (pauseHoldOf(guest) === undefined) await guest.resume();
+		return error;
+	} catch (cause) {
+		return new MoveError(error.code, `${error.message}; the guest could not be resumed: ${String(cause)}`, {
+			phase: error.phase,
+			cause,
+		});
+	}
+}

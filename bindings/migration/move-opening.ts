@@ -1,0 +1,51 @@
+/** The first phases of a move's source: handshake, missing code, and the target's set-up. See move.ts. */
+import { MoveError } from "../handover/move-error.ts";
+import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import type { GuestLayout } from "../ports/guest.ts";
+import { isOrderedGuest } from "../ports/ordered-guest.ts";
+import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
+import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
+import { chunks } from "./chunks.ts";
+import type { MoveContext } from "./move-context.ts";
+
+/** Handshake, missing code, the target's set-up, and the ledger's first word. */
+export async function openMove(move: MoveContext): Promise<void> {
+	const { guest } = move.services;
+	const faulting = move.technique.push !== undefined;
+	if (faulting && !isFaultingGuest(guest))
+		throw new MoveError("refused", `a ${guest.kind} guest cannot run while pages are missing: use pre-copy`);
+	const layout = guest.state.layout();
+	const welcome = await move.phases.run("handshake", move.deadlines.handshakeMs, async (signal) => {
+		if (!(await move.ledger.step(move.moveId, undefined, "moving")))
+			throw new MoveError("store", `the move id '${move.moveId}' has been used before`);
+		await move.conversation.send({
+			type: "hello",
+			protocol: PROTOCOL_VERSIONS,
+			windowBytes: DEFAULT_WINDOW_BYTES,
+			intent: "move",
+			moveId: move.moveId,
+			technique: move.technique.name,
+			verification: move.verification,
+			...(faulting ? { faulting } : {}),
+			layout,
+		});
+		return move.conversation.expect("welcome", signal);
+	});
+	move.watch.setupMs = await move.phases.run("set-up", move.deadlines.setUpMs, async (signal) => {
+		// What the guest uses while the target is set up is what it will want first.
+		if (faulting && isOrderedGuest(guest)) move.order = await guest.order.open();
+		for (const hash of welcome.missing) await sendResource(move, layout, hash);
+		return (await move.conversation.expect("prepared", signal)).setupMs;
+	});
+	move.pendingPages = guest.pages.pageCount;
+	move.watch.mark("prepared");
+}
+
+async function sendResource(move: MoveContext, layout: GuestLayout, hash: string): Promise<void> {
+	const known = layout.resources.some((resource) => resource.hash === hash);
+	const bytes = known ? await move.services.guest.state.resource(hash) : undefined;
+	if (bytes === undefined)
+		throw new MoveError("protocol", `the target asks for a resource that this guest does not have: ${hash}`);
+	for (const [offset, chunk] of chunks(bytes, MAX_CHUNK_BYTES))
+		await move.conversation.send({ type: "resource", hash, offset, total: bytes.byteLength, bytes: chunk });
+}

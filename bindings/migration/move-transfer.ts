@@ -1,0 +1,112 @@
+/** How the pages of a move travel up to the handover: live rounds, pause, final round, pages that are left. See move.ts. */
+import { MoveError } from "../handover/move-error.ts";
+import { holdPaused, MOVE } from "../handover/pause-turn.ts";
+import { missingRecords } from "../paging/missing-record.ts";
+import { compressOnSlowLinks } from "../policies/compression.ts";
+import type { StopReason } from "../policies/convergence.ts";
+import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import type { PageBits } from "../ports/guest.ts";
+import type { MoveContext } from "./move-context.ts";
+import type { TransferSteps } from "./move-options.ts";
+import { ServingSession } from "./serving.ts";
+import { MoveThrottle } from "./throttle.ts";
+
+/** The steps that a technique's transfer is made of. */
+export function transferSteps(move: MoveContext): TransferSteps {
+	return {
+		iteration: move.iteration,
+		get roundsLeft() {
+			return move.roundsLeft;
+		},
+		set roundsLeft(rounds) {
+			move.roundsLeft = rounds;
+		},
+		throttle: new MoveThrottle(move.services.guest, move.watch),
+		live: (work) => runLive(move, work),
+		pauseAndFinish: () => pauseAndFinish(move),
+		pauseAndLeave: () => pauseAndLeave(move),
+	};
+}
+
+/** Live rounds, within the total-time limit. */
+async function runLive(
+	move: MoveContext,
+	work: (signal: AbortSignal, timeIsUp: () => boolean) => Promise<StopReason>,
+): Promise<StopReason> {
+	const { totalTime } = move.options;
+	const cancelAfterMs = totalTime?.onLimit === "cancel" ? totalTime.limitMs : undefined;
+	try {
+		return await move.phases.run("live", cancelAfterMs, async (signal) => {
+			// Live rounds that go on after a while have all of this.
+			if (move.watch.since("live") === 0) {
+				const openedMs = move.services.clock.now();
+				await move.iteration.open();
+				move.watch.setupMs += move.services.clock.now() - openedMs;
+				move.watch.mark("live");
+			}
+			return work(signal, () => totalTime?.onLimit === "switch-over" && move.watch.since("live") >= totalTime.limitMs);
+		});
+	} catch (error) {
+		if (
+			error instanceof MoveError &&
+			error.code === "deadline" &&
+			error.phase === "live" &&
+			cancelAfterMs !== undefined
+		)
+			throw new MoveError("total-time", `the move was not done within its limit of ${cancelAfterMs} ms`, {
+				phase: "live",
+				cause: error,
+			});
+		throw error;
+	}
+}
+
+/** Pauses the guest and runs the final round. */
+async function pauseAndFinish(move: MoveContext): Promise<void> {
+	await pause(move);
+	await move.phases.run("final-round", undefined, (signal) => move.iteration.final(signal));
+	move.watch.mark("rounds-done");
+}
+
+/** Pauses the guest and leaves what is dirty, but for the pages it cannot fault on. */
+async function pauseAndLeave(move: MoveContext): Promise<void> {
+	const { guest } = move.services;
+	await pause(move);
+	await move.phases.run("final-round", move.deadlines.stateMs, async (signal) => {
+		const owed = await move.iteration.left(signal);
+		const pinned = isFaultingGuest(guest) ? await guest.faulting.pinned() : new Uint8Array(0);
+		await move.iteration.finalOf(
+			owed.map((byte, i) => byte & (pinned[i] ?? 0)),
+			signal,
+		);
+		for (const [i, byte] of pinned.entries()) owed[i]! &= ~byte;
+		if (owed.every((byte) => byte === 0)) return;
+		for (const record of missingRecords(owed, move.iteration.hashes.pageCount)) await move.conversation.send(record);
+		move.serving = makeServing(move, owed, (await move.order?.recentFirst()) ?? new Uint32Array(0));
+	});
+	move.watch.mark("rounds-done");
+}
+
+function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): ServingSession {
+	const { guest, clock, lease } = move.services;
+	return new ServingSession({
+		...{ guest, clock, ledger: move.ledger, lease: lease?.lease, owed, recent },
+		...{ moveId: move.moveId, technique: move.technique.name, verification: move.verification },
+		...{ iteration: move.iteration, watch: move.watch, deadlines: move.deadlines },
+		compression: move.options.compression ?? compressOnSlowLinks,
+		push: move.technique.push!,
+		report: (phase) => move.report(phase),
+	});
+}
+
+async function pause(move: MoveContext): Promise<void> {
+	const { guest, clock } = move.services;
+	if (move.watch.since("live") === 0) move.watch.mark("live");
+	await move.phases.run("pause", undefined, async (signal) => {
+		const { pauseMs: deadlineMs } = move.deadlines;
+		move.hold = await holdPaused(guest, { operation: MOVE, clock, deadlineMs, signal });
+		// Called off in the last moment: this phase's failure has been dealt with already.
+		if (signal.aborted) await move.hold.resume();
+	});
+	move.watch.mark("paused");
+}
