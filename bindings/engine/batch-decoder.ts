@@ -231,10 +231,27 @@ export class DecodedBatch {
 	 */
 	install(target: Uint8Array): void {
 		this.#check();
-		const { bytes, words } = this.#engine;
+		const { words } = this.#engine;
 		const end = this.#parts.installs / 4 + 2 * this.pages;
 		if (this.pages > 0)
 			checkInteger("target.byteLength", target.byteLength, (words[end - 2]! + 1) * PAGE_BYTES, Infinity);
+		this.forEachRun((firstPage, pages, contents) => {
+			const at = firstPage * PAGE_BYTES;
+			if (contents === undefined) target.fill(0, at, at + pages * PAGE_BYTES);
+			else target.set(contents, at);
+		});
+	}
+
+	/**
+	 * Hands out every page but unchanged ones, run by run, for memory that is not an array.
+	 *
+	 * @param visit called with consecutive pages and their contents (a view of the engine's memory, for the call only), or
+	 *   `undefined` for zeros
+	 */
+	forEachRun(visit: (firstPage: number, pages: number, contents: Uint8Array<ArrayBuffer> | undefined) => void): void {
+		this.#check();
+		const { bytes, words } = this.#engine;
+		const end = this.#parts.installs / 4 + 2 * this.pages;
 		for (let from = this.#parts.installs / 4; from < end; ) {
 			const pageIndex = words[from]!;
 			const offset = words[from + 1]!;
@@ -242,10 +259,12 @@ export class DecodedBatch {
 			let pages = 1;
 			for (from += 2; from < end; from += 2, pages++)
 				if (words[from] !== pageIndex + pages || words[from + 1] !== offset + pages * step) break;
-			const at = pageIndex * PAGE_BYTES;
 			if (offset === INSTALL_NOTHING) continue;
-			if (offset === INSTALL_ZERO) target.fill(0, at, at + pages * PAGE_BYTES);
-			else target.set(bytes.subarray(offset, offset + pages * PAGE_BYTES), at);
+			visit(
+				pageIndex,
+				pages,
+				offset === INSTALL_ZERO ? undefined : bytes.subarray(offset, offset + pages * PAGE_BYTES),
+			);
 		}
 	}
 

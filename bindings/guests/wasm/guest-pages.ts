@@ -9,7 +9,7 @@ import {
 	batchLimitBytes,
 } from "../../engine/batch.ts";
 import type { AppliedPages, EncodedBatch, EncodeOptions, GuestPages, PageBatch } from "../../ports/guest.ts";
-import { BufferPool } from "./buffer-pool.ts";
+import { BufferPool } from "../buffer-pool.ts";
 import { restoreError } from "./errors.ts";
 import type { EncodeResult } from "./protocol.ts";
 import { compact, type WorkerClient } from "./worker-client.ts";

@@ -3,7 +3,7 @@
 //
 // Two sizes: each transfer makes a new object of the buffer's full size for the garbage collector to count, and at 4 MiB a
 // buffer it collected after every few batches (60 ms of a 256 MiB move). Techniques ask for 512 pages at a time.
-import { BATCH_LIMIT_PAGES, batchLimitBytes } from "../../engine/batch.ts";
+import { BATCH_LIMIT_PAGES, batchLimitBytes } from "../engine/batch.ts";
 
 /** The usual batch, and the largest. */
 const SIZES: readonly number[] = [batchLimitBytes(BATCH_LIMIT_PAGES / 2), batchLimitBytes(BATCH_LIMIT_PAGES)];
