@@ -34,32 +34,38 @@ import { mergeWord } from "./bitmap";
   return v128.any_true(v128.or(x, y)) ? 1 : 0;
 }
 
-/** Whether the last chunk's pages mostly differed at their start. A guess for the next chunk, never a result. */
+/** Whether the last group's pages mostly differed at their start. A guess for the next group, never a result. */
 let startFirst: bool = false;
+
+/** Pages that share a guess. */
+const GROUP_PAGES: u32 = 8;
 
 /** Compares up to 64 pages. @returns bit i set if page i differs */
 function compareChunk(a: usize, b: usize, count: u32): u64 {
   let bits: u64 = 0;
-  let early: u32 = 0;
-  if (startFirst) {
-    for (let i: u64 = 0; i < <u64>count; ++i) {
-      if (v128.any_true(differs128(a, b))) {
-        bits |= (<u64>1) << i;
-        ++early;
-      } else bits |= pageDiffers(a, b) << i;
-      a += 4096;
-      b += 4096;
+  for (let first: u32 = 0; first < count; first += GROUP_PAGES) {
+    const end = min(first + GROUP_PAGES, count);
+    let early: u32 = 0;
+    if (startFirst) {
+      for (let i = first; i < end; ++i) {
+        if (v128.any_true(differs128(a, b))) {
+          bits |= (<u64>1) << <u64>i;
+          ++early;
+        } else bits |= pageDiffers(a, b) << <u64>i;
+        a += 4096;
+        b += 4096;
+      }
+    } else {
+      for (let i = first; i < end; ++i) {
+        bits |= pageDiffers(a, b) << <u64>i;
+        // Looked at again, not peeled off the loop, which cost a quarter of the speed.
+        if ((i & 1) == 0) early += v128.any_true(differs128(a, b)) ? 2 : 0;
+        a += 4096;
+        b += 4096;
+      }
     }
-  } else {
-    for (let i: u64 = 0; i < <u64>count; ++i) {
-      bits |= pageDiffers(a, b) << i;
-      // Looked at again, not peeled off the loop, which cost a quarter of the speed.
-      if ((i & 3) == 0) early += v128.any_true(differs128(a, b)) ? 4 : 0;
-      a += 4096;
-      b += 4096;
-    }
+    startFirst = early * 4 >= (end - first) * 3;
   }
-  startFirst = early * 4 >= count * 3;
   return bits;
 }
 

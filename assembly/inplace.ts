@@ -14,8 +14,11 @@ import { scanChunk, scanPair, scanSecond } from "./zero";
   at: usize, x0: v128, x1: v128, x2: v128, x3: v128, x4: v128, x5: v128, x6: v128, x7: v128,
 ): u32;
 
-/** Whether the last chunk's pages mostly differed at their start: compare.ts has the reason. A guess, never a result. */
+/** Whether the last group's pages mostly differed at their start: compare.ts has the reason. A guess, never a result. */
 let startFirst: bool = false;
+
+/** Pages that share a guess. */
+const GROUP_PAGES: u32 = 8;
 
 // @ts-ignore: decorator
 @inline function differs128(page: usize, shadow: usize): u32 {
@@ -47,20 +50,23 @@ let startFirst: bool = false;
  */
 function compareChunk(page: usize, shadow: usize, count: u32): u64 {
   let bits: u64 = 0;
-  let early: u32 = 0;
-  const first = startFirst;
-  for (let i: u64 = 0; i < <u64>count; ++i) {
-    if (first && differs128(page, shadow) != 0) {
-      bits |= (<u64>1) << i;
-      ++early;
-    } else {
-      bits |= pageDiffers(page, shadow) << i;
-      if (!first && (i & 3) == 0) early += differs128(page, shadow) << 2;
+  for (let group: u32 = 0; group < count; group += GROUP_PAGES) {
+    const end = min(group + GROUP_PAGES, count);
+    const first = startFirst;
+    let early: u32 = 0;
+    for (let i = group; i < end; ++i) {
+      if (first && differs128(page, shadow) != 0) {
+        bits |= (<u64>1) << <u64>i;
+        ++early;
+      } else {
+        bits |= pageDiffers(page, shadow) << <u64>i;
+        if (!first && (i & 1) == 0) early += differs128(page, shadow) << 1;
+      }
+      page += 4096;
+      shadow += 4096;
     }
-    page += 4096;
-    shadow += 4096;
+    startFirst = early * 4 >= (end - group) * 3;
   }
-  startFirst = early * 4 >= count * 3;
   return bits;
 }
 
