@@ -165,6 +165,7 @@ export {
 } from "./ports/process.ts";
 export type { Random } from "./ports/random.ts";
 export { type ByteRange, MAX_REFERENCE_BYTES, type Store, StoreError, type StoreErrorCode } from "./ports/store.ts";
+export { isPiecewise, type ObjectReader, type ObjectWriter, type PiecewiseStore } from "./ports/store-pieces.ts";
 export { type GuestThrottle, isThrottledGuest, type ThrottledGuest } from "./ports/throttled-guest.ts";
 export {
 	type ClockPolicy,

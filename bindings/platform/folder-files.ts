@@ -1,3 +1,22 @@
+/** A file that is being read. Reads may overlap. */
+export interface OpenFile {
+	readonly byteLength: number;
+	/** @returns bytes read: fewer than asked only at the end of the file. */
+	read(offset: number, into: Uint8Array): Promise<number>;
+	close(): Promise<void>;
+}
+
+/** A file that is being written. */
+export interface NewFile {
+	/** Writes all of these bytes at `offset`. Writes may overlap. */
+	write(offset: number, bytes: Uint8Array): Promise<void>;
+	/** @returns bytes read: fewer than asked only at the end of the file. */
+	read(offset: number, into: Uint8Array): Promise<number>;
+	/** Waits until the medium has all that was written before. */
+	sync(): Promise<void>;
+	close(): Promise<void>;
+}
+
 /** The file operations of a folder store: what differs between platforms, and what a test can make fail. */
 export interface FolderFiles {
 	/** The process that writes. */
@@ -9,6 +28,10 @@ export interface FolderFiles {
 	names(path: string): Promise<readonly string[]>;
 	/** Makes a file that does not exist, writes all of it and waits until the medium has it. Rejects `EEXIST`. */
 	writeNew(path: string, bytes: Uint8Array): Promise<void>;
+	/** Makes a file that does not exist, to be written piece by piece. Rejects `EEXIST`. */
+	create(path: string): Promise<NewFile>;
+	/** Opens a file for many reads. */
+	open(path: string): Promise<OpenFile>;
 	/** At most `byteLength` bytes from `offset` on; fewer only at the end of the file. */
 	read(path: string, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
 	/** Size of a file, in bytes. */

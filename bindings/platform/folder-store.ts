@@ -23,8 +23,9 @@
  * **Failure.** A sync that fails is a failed operation: the kernel may have dropped the bytes and would report the next
  * sync as a success. Needs hard links and atomic renames: a local file system; network file systems may repeat a rename.
  */
-import { type ByteRange, type Store, StoreError } from "../ports/store.ts";
+import { type ByteRange, StoreError } from "../ports/store.ts";
 import { checkByteRange, checkReferenceValue, checkStoreName } from "../ports/store-names.ts";
+import type { ObjectReader, ObjectWriter, PiecewiseStore } from "../ports/store-pieces.ts";
 import { hasCode, storeError } from "./folder-errors.ts";
 import type { FolderFiles } from "./folder-files.ts";
 import {
@@ -36,12 +37,13 @@ import {
 	type ReferenceState,
 	stateName,
 } from "./folder-layout.ts";
+import { FolderObjectReader, FolderObjectWriter } from "./folder-objects.ts";
 
 /** Objects are compared in pieces of this size. */
 const COMPARE_BYTES = 1024 * 1024;
 
 /** See the head of this file. Open one with `openFolderStore`. */
-export class FolderStore implements Store {
+export class FolderStore implements PiecewiseStore {
 	readonly #files: FolderFiles;
 	readonly #root: string;
 
@@ -56,11 +58,34 @@ export class FolderStore implements Store {
 		const temporary = this.#temporaryPath();
 		try {
 			await this.#files.writeNew(temporary, bytes);
-			await this.#nameObject(temporary, this.#objectPath(name), name, bytes);
+			await this.#nameObject(temporary, name);
 		} catch (error) {
 			throw storeError(error, `cannot store object "${name}"`);
 		} finally {
 			await this.#discard(temporary);
+		}
+	}
+
+	async create(name: string): Promise<ObjectWriter> {
+		checkStoreName(name);
+		const temporary = this.#temporaryPath();
+		try {
+			const file = await this.#files.create(temporary);
+			const giveName = () => this.#nameObject(temporary, name);
+			return new FolderObjectWriter({ name, file, giveName, discard: () => this.#discard(temporary) });
+		} catch (error) {
+			await this.#discard(temporary);
+			throw storeError(error, `cannot store object "${name}"`);
+		}
+	}
+
+	async openObject(name: string): Promise<ObjectReader> {
+		checkStoreName(name);
+		try {
+			return new FolderObjectReader(name, await this.#files.open(this.#objectPath(name)));
+		} catch (error) {
+			if (hasCode(error, "ENOENT")) throw new StoreError("missing", `there is no object "${name}"`, error);
+			throw storeError(error, `cannot read object "${name}"`);
 		}
 	}
 
@@ -142,7 +167,8 @@ export class FolderStore implements Store {
 	}
 
 	/** Gives synced bytes their name, and makes the name durable. */
-	async #nameObject(temporary: string, path: string, name: string, bytes: Uint8Array): Promise<void> {
+	async #nameObject(temporary: string, name: string): Promise<void> {
+		const path = this.#objectPath(name);
 		let isOurs = true;
 		for (;;) {
 			try {
@@ -151,7 +177,7 @@ export class FolderStore implements Store {
 			} catch (error) {
 				if (!hasCode(error, "EEXIST")) throw error;
 			}
-			const isEqual = await this.#holds(path, bytes);
+			const isEqual = await this.#areEqual(temporary, path);
 			if (isEqual === false) throw new StoreError("exists", `"${name}" exists with other bytes; it was kept`);
 			isOurs = false;
 			if (isEqual) break;
@@ -164,13 +190,14 @@ export class FolderStore implements Store {
 		}
 	}
 
-	/** Whether the file has exactly these bytes; `undefined` if it has gone. */
-	async #holds(path: string, bytes: Uint8Array): Promise<boolean | undefined> {
+	/** Whether the object's file has the bytes of the other one; `undefined` if it has gone. */
+	async #areEqual(other: string, path: string): Promise<boolean | undefined> {
 		try {
-			if ((await this.#files.byteLength(path)) !== bytes.byteLength) return false;
-			for (let at = 0; at < bytes.byteLength; at += COMPARE_BYTES) {
-				const piece = bytes.subarray(at, at + COMPARE_BYTES);
-				if (!isSame(await this.#files.read(path, at, piece.byteLength), piece)) return false;
+			const byteLength = await this.#files.byteLength(path);
+			if ((await this.#files.byteLength(other)) !== byteLength) return false;
+			for (let at = 0; at < byteLength; at += COMPARE_BYTES) {
+				const piece = await this.#files.read(other, at, COMPARE_BYTES);
+				if (!isSame(await this.#files.read(path, at, COMPARE_BYTES), piece)) return false;
 			}
 			return true;
 		} catch (error) {

@@ -10,12 +10,14 @@
  *              medium or not (journals either write them with a later sync or never take another one).
  */
 import type { SeededRandom } from "../../bindings/lab/seeded-random.ts";
-import type { FolderFiles } from "../../bindings/platform/folder-files.ts";
+import type { FolderFiles, NewFile } from "../../bindings/platform/folder-files.ts";
 
 interface FileNode {
 	readonly kind: "file";
 	bytes: Uint8Array<ArrayBuffer>;
 	isSynced: boolean;
+	/** Bytes that were synced once and cannot be torn any more. */
+	syncedByteLength?: number;
 }
 
 interface FolderNode {
@@ -43,6 +45,18 @@ export interface ProcessFiles {
 /** What may go wrong at a step. */
 export type Step = (operation: string, path: string) => "go on" | "crash" | "ENOSPC" | "EIO";
 
+/** Does a file operation, or what the step says instead. */
+type Act = <Arguments extends [string, ...unknown[]], Value>(
+	operation: string,
+	work: (...args: Arguments) => Value,
+) => (...args: Arguments) => Promise<Value>;
+
+function copyFrom(bytes: Uint8Array, offset: number, into: Uint8Array): number {
+	const piece = bytes.subarray(offset, offset + into.byteLength);
+	into.set(piece);
+	return piece.byteLength;
+}
+
 /** See the head of this file. */
 export class UnsyncedFiles {
 	readonly #random: SeededRandom;
@@ -63,7 +77,7 @@ export class UnsyncedFiles {
 		const died = new Promise<void>((resolve) => {
 			onDeath = resolve;
 		});
-		const act =
+		const act: Act =
 			<Arguments extends [string, ...unknown[]], Value>(operation: string, work: (...args: Arguments) => Value) =>
 			async (...args: Arguments): Promise<Value> => {
 				await undefined;
@@ -84,6 +98,16 @@ export class UnsyncedFiles {
 			makeFolder: act("makeFolder", (path: string) => this.#add(path, { kind: "folder", entries: new Map() })),
 			names: act("names", (path: string) => [...this.#folder(path).entries.keys()]),
 			writeNew: act("writeNew", (path: string, bytes: Uint8Array) => this.#writeNew(path, bytes)),
+			create: act("create", (path: string) => this.#create(path, act)),
+			open: act("open", (path: string) => {
+				const { bytes } = this.#file(path);
+				return {
+					byteLength: bytes.byteLength,
+					read: (offset: number, into: Uint8Array) =>
+						act("read", (_: string, at: number) => copyFrom(bytes, at, into))(path, offset),
+					close: async () => {},
+				};
+			}),
 			read: act("read", (path: string, offset: number, byteLength: number) =>
 				this.#file(path).bytes.slice(offset, offset + byteLength),
 			),
@@ -124,6 +148,29 @@ export class UnsyncedFiles {
 		}
 	}
 
+	/** A file that grows: a crash or a failure in the middle of a write or of a sync leaves any part of what is not synced. */
+	#create(path: string, act: Act): NewFile {
+		const node: FileNode = { kind: "file", bytes: new Uint8Array(0), isSynced: false, syncedByteLength: 0 };
+		this.#add(path, node);
+		return {
+			write: (offset, bytes) =>
+				act("write", (_: string, at: number) => {
+					const grown = new Uint8Array(Math.max(node.bytes.byteLength, at + bytes.byteLength));
+					grown.set(node.bytes);
+					grown.set(bytes, at);
+					node.bytes = grown;
+					node.isSynced = false;
+				})(path, offset),
+			read: (offset, into) => act("read", (_: string, at: number) => copyFrom(node.bytes, at, into))(path, offset),
+			sync: () =>
+				act("sync", (_: string) => {
+					node.isSynced = true;
+					node.syncedByteLength = node.bytes.byteLength;
+				})(path),
+			close: async () => {},
+		};
+	}
+
 	#writeNew(path: string, bytes: Uint8Array): void {
 		this.#add(path, { kind: "file", bytes: new Uint8Array(bytes), isSynced: true });
 	}
@@ -132,7 +179,8 @@ export class UnsyncedFiles {
 		for (const node of folder.entries.values()) {
 			if (node.kind === "folder") this.#tear(node);
 			else if (!node.isSynced) {
-				const length = this.#random.nextU32() % (node.bytes.byteLength + 1);
+				const synced = node.syncedByteLength ?? 0;
+				const length = synced + (this.#random.nextU32() % (node.bytes.byteLength - synced + 1));
 				node.bytes.fill(0, length);
 				if (this.#random.nextU32() % 2 === 0) node.bytes = node.bytes.slice(0, length);
 				node.isSynced = true;

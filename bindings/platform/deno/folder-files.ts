@@ -23,17 +23,40 @@ export const denoFolderFiles: FolderFiles = {
 		for (let at = 0; at < bytes.byteLength; ) at += await file.write(bytes.subarray(at));
 		await file.sync();
 	},
+	async create(path) {
+		const file = await Deno.open(path, { read: true, write: true, createNew: true, mode: 0o600 });
+		const inTurn = turns();
+		return {
+			write: (offset, bytes) =>
+				inTurn(async () => {
+					await file.seek(offset, Deno.SeekMode.Start);
+					for (let at = 0; at < bytes.byteLength; ) at += await file.write(bytes.subarray(at));
+				}),
+			read: (offset, into) => inTurn(() => readAt(file, offset, into)),
+			sync: () => inTurn(() => file.sync()),
+			close: () => inTurn(async () => file.close()),
+		};
+	},
+	async open(path) {
+		const file = await Deno.open(path, { read: true });
+		const inTurn = turns();
+		try {
+			const { size } = await file.stat();
+			return {
+				byteLength: size,
+				read: (offset, into) => inTurn(() => readAt(file, offset, into)),
+				close: () => inTurn(async () => file.close()),
+			};
+		} catch (error) {
+			file.close();
+			throw error;
+		}
+	},
 	async read(path, offset, byteLength) {
 		using file = await Deno.open(path, { read: true });
 		const room = Math.max(0, Math.min(byteLength, (await file.stat()).size - offset));
-		await file.seek(offset, Deno.SeekMode.Start);
 		const bytes = new Uint8Array(room);
-		let filled = 0;
-		while (filled < room) {
-			const count = await file.read(bytes.subarray(filled));
-			if (count === null) break;
-			filled += count;
-		}
+		const filled = await readAt(file, offset, bytes);
 		return filled === room ? bytes : bytes.slice(0, filled);
 	},
 	byteLength: async (path) => (await Deno.stat(path)).size,
@@ -52,3 +75,24 @@ export const denoFolderFiles: FolderFiles = {
 		}
 	},
 };
+
+/** A file of Deno has one position: whoever seeks must be done before the next one does. */
+function turns(): <Value>(work: () => Promise<Value>) => Promise<Value> {
+	let last: Promise<unknown> = Promise.resolve();
+	return (work) => {
+		const turn = last.then(work);
+		last = turn.catch(() => undefined); // the caller of this turn sees the failure
+		return turn;
+	};
+}
+
+async function readAt(file: Deno.FsFile, offset: number, into: Uint8Array): Promise<number> {
+	await file.seek(offset, Deno.SeekMode.Start);
+	let filled = 0;
+	while (filled < into.byteLength) {
+		const count = await file.read(into.subarray(filled));
+		if (count === null) break;
+		filled += count;
+	}
+	return filled;
+}

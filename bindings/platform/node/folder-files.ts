@@ -1,5 +1,5 @@
 /** A folder store's file operations by `node:fs`. */
-import { link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import process from "node:process";
 import type { FolderFiles } from "../folder-files.ts";
 import { systemCodeOf } from "../stream-errors.ts";
@@ -23,11 +23,33 @@ export const nodeFolderFiles: FolderFiles = {
 	async writeNew(path, bytes) {
 		const file = await open(path, "wx", 0o600);
 		try {
-			for (let at = 0; at < bytes.byteLength; )
-				at += (await file.write(bytes, at, Math.min(MAX_CALL_BYTES, bytes.byteLength - at))).bytesWritten;
+			await writeAt(file, 0, bytes);
 			await file.sync();
 		} finally {
 			await file.close();
+		}
+	},
+	async create(path) {
+		const file = await open(path, "wx+", 0o600);
+		return {
+			write: (offset, bytes) => writeAt(file, offset, bytes),
+			read: (offset, into) => readAt(file, offset, into),
+			sync: () => file.sync(),
+			close: () => file.close(),
+		};
+	},
+	async open(path) {
+		const file = await open(path, "r");
+		try {
+			const { size } = await file.stat();
+			return {
+				byteLength: size,
+				read: (offset, into) => readAt(file, offset, into),
+				close: () => file.close(),
+			};
+		} catch (error) {
+			await file.close();
+			throw error;
 		}
 	},
 	async read(path, offset, byteLength) {
@@ -35,13 +57,7 @@ export const nodeFolderFiles: FolderFiles = {
 		try {
 			const room = Math.max(0, Math.min(byteLength, (await file.stat()).size - offset));
 			const bytes = new Uint8Array(room);
-			let filled = 0;
-			while (filled < room) {
-				const length = Math.min(MAX_CALL_BYTES, room - filled);
-				const { bytesRead } = await file.read(bytes, filled, length, offset + filled);
-				if (bytesRead === 0) break;
-				filled += bytesRead;
-			}
+			const filled = await readAt(file, offset, bytes);
 			return filled === room ? bytes : bytes.slice(0, filled);
 		} finally {
 			await file.close();
@@ -61,3 +77,21 @@ export const nodeFolderFiles: FolderFiles = {
 	remove: unlink,
 	removeTree: (path) => rm(path, { recursive: true, force: true }),
 };
+
+async function writeAt(file: FileHandle, offset: number, bytes: Uint8Array): Promise<void> {
+	for (let at = 0; at < bytes.byteLength; ) {
+		const length = Math.min(MAX_CALL_BYTES, bytes.byteLength - at);
+		at += (await file.write(bytes, at, length, offset + at)).bytesWritten;
+	}
+}
+
+async function readAt(file: FileHandle, offset: number, into: Uint8Array): Promise<number> {
+	let filled = 0;
+	while (filled < into.byteLength) {
+		const length = Math.min(MAX_CALL_BYTES, into.byteLength - filled);
+		const { bytesRead } = await file.read(into, filled, length, offset + filled);
+		if (bytesRead === 0) break;
+		filled += bytesRead;
+	}
+	return filled;
+}
