@@ -57,6 +57,7 @@ export type { LinkOptions } from "./links/link-options.ts";
 export { openLink, openLinkPair } from "./links/open-link.ts";
 export type { LinkMemory, StreamLink, StreamLinkOptions } from "./links/stream-link.ts";
 // Moving a guest.
+export type { FollowingPagesOptions } from "./migration/following-pages.ts";
 export { type HybridOptions, hybrid } from "./migration/hybrid.ts";
 export type { MoveMetrics, MoveProgress, PagingMetrics, TechniqueName, Verification } from "./migration/metrics.ts";
 export type { MoveOptions, MoveResult, MoveServices } from "./migration/move.ts";

@@ -98,6 +98,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		this.state = this.#makeState();
 		this.faulting = this.#makeFaulting();
 		this.order = {
+			source: "uses",
 			open: async () => ({
 				recentFirst: async () => recentFirst?.() ?? new Uint32Array(0),
 				close: async () => undefined,

@@ -4,14 +4,13 @@
  * Deshpande, Gopalan, variant 4).
  */
 import type { PacingPolicy } from "../policies/pacing.ts";
-import { type PushOrder, prepaging } from "../policies/push-order.ts";
+import { prepaging } from "../policies/push-order.ts";
+import type { FollowingPagesOptions } from "./following-pages.ts";
 import { type MoveOptions, type MoveServices, move } from "./move.ts";
 import type { PostCopyResult } from "./results.ts";
 
 /** What hybrid takes beside {@link MoveOptions}. */
-export interface HybridOptions extends MoveOptions {
-	/** The order in which pages are pushed after the switch: prepaging with 7 pivots by default. */
-	readonly push?: PushOrder;
+export interface HybridOptions extends MoveOptions, FollowingPagesOptions {
 	/** Rate of the live round. Default: as fast as the link takes it. */
 	readonly pacing?: PacingPolicy;
 }
@@ -34,6 +33,7 @@ export function hybrid(services: MoveServices, options: HybridOptions = {}): Pro
 		{
 			name: "hybrid",
 			push: options.push ?? prepaging(),
+			following: options,
 			...(options.pacing === undefined ? {} : { pacing: options.pacing }),
 			async transfer(steps) {
 				steps.roundsLeft = 1;

@@ -5,6 +5,7 @@
 import type { MovePhase } from "../handover/move-error.ts";
 import type { PagingSample } from "../paging/fault-figures.ts";
 import type { RoundFacts, StopReason } from "../policies/convergence.ts";
+import type { PageOrder } from "../ports/ordered-guest.ts";
 
 /** The techniques of this version. */
 export type TechniqueName = "stop-and-copy" | "pre-copy" | "post-copy" | "hybrid";
@@ -66,6 +67,10 @@ export interface MoveMetrics {
 export interface PagingMetrics {
 	/** Pages that were missing when the target began to run. */
 	readonly owedPages: number;
+	/** What gave them their positions: their address, or the order of last use and how it was known. */
+	readonly order: "address" | PageOrder["source"];
+	/** Pages whose last use was known at the switch. */
+	readonly knownPages: number;
 	/** Pages served because the guest waited for them and they had not left: the paper's network faults. */
 	readonly networkFaults: number;
 	/** Faults on pages that were on their way. */

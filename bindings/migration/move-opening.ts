@@ -6,6 +6,7 @@ import { isOrderedGuest } from "../ports/ordered-guest.ts";
 import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { chunks } from "./chunks.ts";
+import { learningTime } from "./following-pages.ts";
 import type { MoveContext } from "./move-context.ts";
 
 /** Handshake, missing code, the target's set-up, and the ledger's first word. */
@@ -33,12 +34,37 @@ export async function openMove(move: MoveContext): Promise<void> {
 	});
 	move.watch.setupMs = await move.phases.run("set-up", move.deadlines.setUpMs, async (signal) => {
 		// What the guest uses while the target is set up is what it will want first.
-		if (faulting && isOrderedGuest(guest)) move.order = await guest.order.open();
+		const learnt = faulting ? await learnOrder(move, signal) : undefined;
 		for (const hash of welcome.missing) await sendResource(move, layout, hash);
-		return (await move.conversation.expect("prepared", signal)).setupMs;
+		const { setupMs } = await move.conversation.expect("prepared", signal);
+		await learnt?.();
+		return setupMs;
 	});
 	move.pendingPages = guest.pages.pageCount;
 	move.watch.mark("prepared");
+}
+
+/**
+ * Begins to note which pages the guest uses, if their positions are to come from that.
+ * @returns what waits until enough is known
+ */
+async function learnOrder(move: MoveContext, signal: AbortSignal): Promise<(() => Promise<void>) | undefined> {
+	const { guest, clock } = move.services;
+	const { following = {} } = move.technique;
+	const { order } = following;
+	if (!isOrderedGuest(guest)) {
+		if (order === "lru") throw new MoveError("refused", `of a ${guest.kind} guest it is not known which pages it uses`);
+		return undefined;
+	}
+	const { source } = guest.order;
+	if (order === "address" || (order === undefined && source !== "uses")) return undefined;
+	const learnMs = learningTime(following, source);
+	move.order = await guest.order.open();
+	const startedMs = clock.now();
+	return async () => {
+		const leftMs = startedMs + learnMs - clock.now();
+		if (leftMs > 0) await clock.sleep(leftMs, signal);
+	};
 }
 
 async function sendResource(move: MoveContext, layout: GuestLayout, hash: string): Promise<void> {

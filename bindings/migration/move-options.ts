@@ -11,6 +11,7 @@ import type { Lease, LeaseGrant } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
 import type { Random } from "../ports/random.ts";
 import type { Iteration } from "../rounds/iteration.ts";
+import type { FollowingPagesOptions } from "./following-pages.ts";
 import type { MoveProgress, TechniqueName, Verification } from "./metrics.ts";
 import type { MoveThrottle } from "./throttle.ts";
 
@@ -50,6 +51,8 @@ export interface Technique {
 	readonly pacing?: PacingPolicy;
 	/** How pages go that are left for after the handover; absent: none ever are, and the target need not be able to wait. */
 	readonly push?: PushOrder;
+	/** What else is asked for them. */
+	readonly following?: FollowingPagesOptions;
 	/** Moves the pages; on return the guest is paused and everything is sent, or named as left. @returns why the live rounds ended. */
 	transfer(step: TransferSteps): Promise<StopReason | undefined>;
 }

@@ -6,6 +6,7 @@ import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { StopReason } from "../policies/convergence.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { PageBits } from "../ports/guest.ts";
+import { isOrderedGuest } from "../ports/ordered-guest.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { TransferSteps } from "./move-options.ts";
 import { ServingSession } from "./serving.ts";
@@ -91,6 +92,7 @@ function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): Se
 	const { guest, clock, lease } = move.services;
 	return new ServingSession({
 		...{ guest, clock, ledger: move.ledger, lease: lease?.lease, owed, recent },
+		order: move.order !== undefined && isOrderedGuest(guest) ? guest.order.source : "address",
 		...{ moveId: move.moveId, technique: move.technique.name, verification: move.verification },
 		...{ iteration: move.iteration, watch: move.watch, deadlines: move.deadlines },
 		compression: move.options.compression ?? compressOnSlowLinks,

@@ -12,14 +12,13 @@
  * Source: spec section 1 (Hines, Deshpande, Gopalan: Post-Copy Live Migration of Virtual Machines), its variants by
  * `push`: demand paging, active push, prepaging.
  */
-import { type PushOrder, prepaging } from "../policies/push-order.ts";
+import { prepaging } from "../policies/push-order.ts";
+import type { FollowingPagesOptions } from "./following-pages.ts";
 import { type MoveOptions, type MoveServices, move } from "./move.ts";
 import type { PostCopyResult } from "./results.ts";
 
 /** What post-copy takes beside {@link MoveOptions}. */
-export interface PostCopyOptions extends MoveOptions {
-	/** The order in which pages are pushed: prepaging with 7 pivots by default. */
-	readonly push?: PushOrder;
+export interface PostCopyOptions extends MoveOptions, FollowingPagesOptions {
 	/**
 	 * Whether zero pages are looked for before the switch, while the guest runs, so that none is ever waited for: default
 	 * for guests whose changes are noted as they happen. With a scan tracker it would cost a scan of all memory inside the
@@ -47,6 +46,7 @@ export function postCopy(services: MoveServices, options: PostCopyOptions = {}):
 		{
 			name: "post-copy",
 			push: options.push ?? prepaging(),
+			following: options,
 			async transfer(steps) {
 				if (leaveOut)
 					await steps.live(async (signal) => {

@@ -12,13 +12,14 @@ import {
 	xenConvergence,
 } from "../policies/convergence.ts";
 import type { PacingPolicy } from "../policies/pacing.ts";
-import { type PushOrder, prepaging } from "../policies/push-order.ts";
+import { prepaging } from "../policies/push-order.ts";
 import { nextShare } from "../policies/throttling.ts";
+import type { FollowingPagesOptions } from "./following-pages.ts";
 import { type MoveOptions, type MoveServices, move } from "./move.ts";
 import type { MoveResult, PostCopyResult } from "./results.ts";
 
 /** What pre-copy takes beside {@link MoveOptions}. */
-export interface PreCopyOptions extends MoveOptions {
+export interface PreCopyOptions extends MoveOptions, FollowingPagesOptions {
 	/**
 	 * When to pause. Default: as soon as the rest is expected to take no more than `downtimeLimitMs`, and in any case
 	 * under Xen's three conditions. `xenConvergence()` alone is the paper's pre-copy.
@@ -35,8 +36,6 @@ export interface PreCopyOptions extends MoveOptions {
 	 * a guest that can be, and costs it up to 95 % of its time.
 	 */
 	readonly whenNotConverging?: "switch-over" | "post-copy" | "throttle";
-	/** For `post-copy`: the order in which the rest is pushed. Prepaging with 7 pivots by default. */
-	readonly push?: PushOrder;
 }
 
 /** Reasons to stop that say that little is left. Any other, a caller's own included, says that it would not become less. */
@@ -73,7 +72,7 @@ export function preCopy(services: MoveServices, options: PreCopyOptions = {}): P
 		{
 			name: "pre-copy",
 			...(options.pacing === undefined ? {} : { pacing: options.pacing }),
-			...(postCopy ? { push: options.push ?? prepaging() } : {}),
+			...(postCopy ? { push: options.push ?? prepaging(), following: options } : {}),
 			async transfer(steps) {
 				steps.roundsLeft = LIVE_ROUNDS;
 				const rounds = (): Promise<StopReason> =>

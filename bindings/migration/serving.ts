@@ -25,7 +25,7 @@ import type { Lease } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
 import type { Iteration } from "../rounds/iteration.ts";
 import type { PagingReport } from "../wire/records.ts";
-import type { MoveMetrics, TechniqueName, Verification } from "./metrics.ts";
+import type { MoveMetrics, PagingMetrics, TechniqueName, Verification } from "./metrics.ts";
 import { decideMove } from "./resolve.ts";
 import type { OwedPages, PostCopyResult } from "./results.ts";
 import type { ServedPages, Stopwatch } from "./stopwatch.ts";
@@ -47,6 +47,8 @@ export interface ServingContext {
 	/** Pages the target lacks when it begins to run. */
 	readonly owed: PageBits;
 	readonly recent: Uint32Array;
+	/** How {@link recent} is known. */
+	readonly order: PagingMetrics["order"];
 	/** Says that something has happened. */
 	readonly report: (phase: "paging" | "done") => void;
 }
@@ -290,6 +292,8 @@ export class ServingSession implements OwedPages {
 			minorFaults: touched === undefined ? (report?.minorFaults ?? 0) : Math.max(0, touched - (report?.faults ?? 0)),
 			paging: {
 				owedPages,
+				order: this.#context.order,
+				knownPages: this.#context.recent.length,
 				networkFaults,
 				inFlightWaits,
 				pushedPages,

@@ -16,6 +16,11 @@ export interface OrderedGuest extends Guest {
 
 /** The order of pages by last use. */
 export interface PageOrder {
+	/**
+	 * `uses`: every use is noted, at next to no cost. `accesses`: reads and writes are sampled, at a cost while a cursor is
+	 * open. `writes`: only writes are.
+	 */
+	readonly source: "uses" | "accesses" | "writes";
 	/** Uses count from the moment it resolves, or from an earlier cursor's that is still open: they share what is known. */
 	open(): Promise<OrderCursor>;
 }

@@ -1,13 +1,13 @@
-/** The order in which pages of a memory guest were used: one number per page, the time of its last use, while anybody looks. */
+/** The order in which pages of a memory guest were used, exactly, while anybody looks. */
 import type { OrderCursor, PageOrder } from "../../ports/ordered-guest.ts";
+import { RecentPages } from "../recent-pages.ts";
 
 /** See the head of this file. */
 export class UseOrder implements PageOrder {
+	readonly source = "uses";
 	readonly #maximumPageCount: number;
 	#cursors = 0;
-	/** Per page: the number of its last use, from 1; 0 for none. */
-	#lastUse: Float64Array | undefined;
-	#uses = 0;
+	#recent: RecentPages | undefined;
 
 	constructor(maximumPageCount: number) {
 		this.#maximumPageCount = maximumPageCount;
@@ -15,29 +15,21 @@ export class UseOrder implements PageOrder {
 
 	/** Notes that these pages are used now. */
 	note(firstPage: number, pageCount: number): void {
-		if (this.#lastUse === undefined) return;
-		for (let page = firstPage; page < firstPage + pageCount; page++) this.#lastUse[page] = ++this.#uses;
+		if (this.#recent === undefined) return;
+		for (let page = firstPage; page < firstPage + pageCount; page++) this.#recent.note(page);
 	}
 
 	open(): Promise<OrderCursor> {
 		this.#cursors++;
-		this.#lastUse ??= new Float64Array(this.#maximumPageCount);
+		this.#recent ??= new RecentPages(this.#maximumPageCount);
 		let open = true;
 		return Promise.resolve({
-			recentFirst: () => Promise.resolve(this.#recentFirst()),
+			recentFirst: () => Promise.resolve(this.#recent?.recentFirst() ?? new Uint32Array(0)),
 			close: () => {
-				if (open && --this.#cursors === 0) this.#lastUse = undefined;
+				if (open && --this.#cursors === 0) this.#recent = undefined;
 				open = false;
 				return Promise.resolve();
 			},
 		});
-	}
-
-	#recentFirst(): Uint32Array<ArrayBuffer> {
-		const lastUse = this.#lastUse;
-		if (lastUse === undefined) return new Uint32Array(0);
-		const used: number[] = [];
-		for (let page = 0; page < lastUse.length; page++) if (lastUse[page]! > 0) used.push(page);
-		return Uint32Array.from(used.sort((a, b) => lastUse[b]! - lastUse[a]!));
 	}
 }

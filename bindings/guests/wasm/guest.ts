@@ -12,6 +12,7 @@ import type { GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
 import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
+import type { PageOrder } from "../../ports/ordered-guest.ts";
 import type { GuestThrottle, ThrottledGuest } from "../../ports/throttled-guest.ts";
 import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
@@ -21,8 +22,10 @@ import type { TrackerName } from "./dirty-tracker.ts";
 import { WasmBalloon } from "./guest-balloon.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmFaults } from "./guest-faults.ts";
+import { WasmPageOrder } from "./guest-order.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
+import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
@@ -110,6 +113,8 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 	readonly restored: RestoreNotice;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
 	declare readonly faulting?: FaultControl;
+	/** Likewise: by accesses where there is a second WebAssembly memory, else by writes. */
+	declare readonly order?: PageOrder;
 	/** Only of programs whose allocator has one. */
 	declare readonly balloon?: GuestBalloon;
 	readonly #clock: Clock;
@@ -198,6 +203,8 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 			() => this.#clock.now(),
 		);
 		Object.defineProperty(this, "faulting", { value: this.#faults, enumerable: true });
+		const order = new WasmPageOrder(this.#worker, supportsInstrumentation() ? "accesses" : "writes");
+		Object.defineProperty(this, "order", { value: order, enumerable: true });
 	}
 
 	#onFaultMessage(message: FaultMessage): void {

@@ -157,6 +157,9 @@ export interface Jobs {
 		readonly result: Empty;
 	};
 	readonly "end-faults": { readonly order: Empty; readonly result: Empty };
+	readonly "open-order": { readonly order: Empty; readonly result: Empty };
+	readonly "read-order": { readonly order: Empty; readonly result: { readonly pages: Uint32Array<ArrayBuffer> } };
+	readonly "close-order": { readonly order: Empty; readonly result: Empty };
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
 	readonly "barrier-report": { readonly order: Empty; readonly result: { readonly report: BarrierReport | undefined } };

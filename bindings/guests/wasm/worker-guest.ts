@@ -13,6 +13,7 @@ import type { LiveCode } from "./live-code.ts";
 import { describeModule } from "./module/layout.ts";
 import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
+import { OrderWork } from "./order-work.ts";
 import { PageWork } from "./page-work.ts";
 import type { ProgramDefinition } from "./program.ts";
 import { actOnBalloon } from "./program-balloon.ts";
@@ -51,6 +52,7 @@ export class WorkerGuest {
 	#codeFailure: unknown;
 	/** Cursors of the barrier that wait for its code. */
 	#opening = 0;
+	readonly #order: OrderWork;
 
 	private constructor(
 		instance: GuestInstance,
@@ -70,6 +72,15 @@ export class WorkerGuest {
 		this.#tracker = facts.tracker;
 		this.#work = new PageWork(instance.memory, compiled, { keepShadow: order.keepShadow, tracker: facts.tracker });
 		if (isTarget) this.#work.prepareTarget();
+		this.#order = new OrderWork({
+			clock: ports.clock,
+			variant: waitingVariant(this.#tracker),
+			loop: () => this.loop,
+			live: () => this.instance.live,
+			work: () => this.#work,
+			isWaiting: () => this.#isWaiting,
+			settleCode: () => this.#codeSettled(),
+		});
 		const hooks = {
 			quiesce: () => hook("quiesce", () => instance.running.quiesce?.()),
 			wake: () => hook("wake", () => instance.running.wake?.()),
@@ -144,6 +155,12 @@ export class WorkerGuest {
 				return this.#onTarget("begin", () => this.#beginFaults(order));
 			case "end-faults":
 				return this.#endFaults();
+			case "open-order":
+				return this.#order.open();
+			case "read-order":
+				return { pages: this.#order.recentFirst() };
+			case "close-order":
+				return this.#order.close();
 			case "module-bytes":
 				return { bytes: this.instance.moduleBytes.slice() };
 			case "prepare":
@@ -236,7 +253,7 @@ export class WorkerGuest {
 
 	/** The code that is needed now: what waits for pages, what marks writes, both or neither. */
 	get #neededCode(): AttachedVariant | "plain" {
-		if (this.#isWaiting) return waitingVariant(this.#tracker);
+		if (this.#isWaiting || this.#order.samplesAccesses) return waitingVariant(this.#tracker);
 		return (this.#work.barrier?.cursors ?? 0) > 0 || this.#opening > 0 ? "barrier" : "plain";
 	}
 
@@ -259,19 +276,25 @@ export class WorkerGuest {
 	async #openMarked(): Promise<Jobs["open"]["result"]> {
 		this.#opening++;
 		try {
-			await new Promise<void>((resolve) => {
-				this.#settleCode();
-				this.loop.atBoundary(resolve);
-			});
-			if (this.#codeFailure === undefined) return toEnd(this.#work.open());
-			throw new GuestError(
-				"state",
-				`the guest's code cannot change now: ${messageOf(this.#codeFailure)}`,
-				this.#codeFailure,
-			);
+			await this.#codeSettled();
+			return toEnd(this.#work.open());
 		} finally {
 			this.#opening--;
 		}
+	}
+
+	/** Brings the code that is needed; resolves at a call boundary. @throws GuestError `state` when it cannot take over */
+	async #codeSettled(): Promise<void> {
+		await new Promise<void>((resolve) => {
+			this.#settleCode();
+			this.loop.atBoundary(resolve);
+		});
+		if (this.#codeFailure === undefined) return;
+		throw new GuestError(
+			"state",
+			`the guest's code cannot change now: ${messageOf(this.#codeFailure)}`,
+			this.#codeFailure,
+		);
 	}
 
 	/** Runs between two calls: a pause that is wished for comes after it. */
@@ -290,7 +313,10 @@ export class WorkerGuest {
 
 	#watch(): MemoryWatch {
 		return {
-			touch: (pointer, byteLength) => this.#faults?.touch(pointer, byteLength),
+			touch: (pointer, byteLength) => {
+				this.#faults?.touch(pointer, byteLength);
+				this.#order.touch(pointer, byteLength);
+			},
 			wrote: (pointer, byteLength) => this.#work.barrier?.wrote(pointer, byteLength),
 		};
 	}

@@ -1,0 +1,111 @@
+// The order of use, inside a guest's worker: which sampler works while somebody wants to know, and when its turns end.
+import type { Clock } from "../../ports/clock.ts";
+import { GuestError } from "../../ports/guest.ts";
+import type { LiveCode } from "./live-code.ts";
+import { supportsInstrumentation } from "./module/page-map.ts";
+import type { PageWork } from "./page-work.ts";
+import type { Empty } from "./protocol.ts";
+import { ACCESS_TURN_MS, AccessSampler, WRITE_TURN_MS, WriteSampler } from "./use-sampler.ts";
+import type { WorkLoop } from "./work-loop.ts";
+
+/** What it works with. */
+export interface OrderParts {
+	readonly clock: Clock;
+	/** Code that calls out at a page which counts as missing. */
+	readonly variant: "presence" | "watched";
+	loop(): WorkLoop;
+	live(): LiveCode;
+	work(): PageWork;
+	/** Whether pages are really missing. */
+	isWaiting(): boolean;
+	/** Brings the code that is needed now; resolves at a call boundary. @throws GuestError `state` */
+	settleCode(): Promise<void>;
+}
+
+/** See the head of this file. */
+export class OrderWork {
+	readonly #parts: OrderParts;
+	#sampler: AccessSampler | WriteSampler | undefined;
+	#cursors = 0;
+
+	constructor(parts: OrderParts) {
+		this.#parts = parts;
+	}
+
+	/** Whether the code must call out at each page's first use. */
+	get samplesAccesses(): boolean {
+		return this.#sampler instanceof AccessSampler;
+	}
+
+	/** @throws GuestError `missing` while pages are; `state` when the code that samples cannot take over */
+	async open(): Promise<Empty> {
+		if (this.#parts.isWaiting())
+			throw new GuestError("missing", "the order of use is not known while pages are missing");
+		if (this.#cursors++ > 0) return {};
+		try {
+			if (supportsInstrumentation()) await this.#sampleAccesses();
+			else this.#sampleWrites();
+			return {};
+		} catch (error) {
+			await this.close();
+			throw error;
+		}
+	}
+
+	recentFirst(): Uint32Array<ArrayBuffer> {
+		return this.#sampler?.recentFirst() ?? new Uint32Array(0);
+	}
+
+	/** Host code uses a range. */
+	touch(pointer: number, byteLength: number): void {
+		if (this.#sampler instanceof AccessSampler && byteLength > 0) this.#sampler.touch(pointer, byteLength);
+	}
+
+	async close(): Promise<Empty> {
+		if (--this.#cursors > 0) return {};
+		const sampler = this.#sampler;
+		this.#sampler = undefined;
+		if (!(sampler instanceof AccessSampler)) return {};
+		sampler.stop();
+		const { live, variant } = this.#parts;
+		live().onArrive(variant, () => undefined);
+		// Where plain code cannot take over, what runs goes on.
+		await this.#parts.settleCode().catch(() => undefined);
+		return {};
+	}
+
+	async #sampleAccesses(): Promise<void> {
+		const { live, variant, clock, work, settleCode } = this.#parts;
+		await live().ready(variant);
+		const sampler = new AccessSampler(clock, live().map(variant), work().pageCount);
+		live().onArrive(variant, (page) => sampler.arrive(page));
+		this.#sampler = sampler;
+		await settleCode();
+		void this.#turns(sampler, ACCESS_TURN_MS, () => sampler.turn(work().pageCount));
+	}
+
+	#sampleWrites(): void {
+		const { loop, work } = this.#parts;
+		const sampler = new WriteSampler(work().pageCount);
+		this.#sampler = sampler;
+		void this.#harvest(sampler, loop(), work());
+	}
+
+	async #harvest(sampler: WriteSampler, loop: WorkLoop, work: PageWork): Promise<void> {
+		const { cursor } = await loop.job(() => work.open());
+		await this.#turns(sampler, WRITE_TURN_MS, async () => {
+			// A paused guest writes nothing, and whoever has paused it is in a hurry.
+			if (!loop.paused) sampler.note((await loop.job(() => work.harvest({ cursor }))).bits);
+		});
+		await loop.job(() => work.close({ cursor }));
+	}
+
+	/** Ends a turn of a sampler again and again, as long as it is the one in use. */
+	async #turns(sampler: AccessSampler | WriteSampler, turnMs: number, end: () => void | Promise<void>): Promise<void> {
+		for (;;) {
+			await this.#parts.clock.sleep(turnMs);
+			if (this.#sampler !== sampler) return;
+			await end();
+		}
+	}
+}
