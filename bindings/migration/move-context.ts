@@ -6,7 +6,8 @@ import { Conversation } from "../handover/conversation.ts";
 import { MoveLedger, type SourceLedger } from "../handover/ledger.ts";
 import type { MovePhase } from "../handover/move-error.ts";
 import type { PauseHold } from "../handover/pause-turn.ts";
-import { DEFAULT_DEADLINES, type Deadlines, Phases, withDeadline } from "../handover/phases.ts";
+import { DEFAULT_DEADLINES, type Deadlines, Phases } from "../handover/phases.ts";
+import { StallWatch } from "../handover/stall-watch.ts";
 import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { RoundFacts } from "../policies/convergence.ts";
 import { fixedRate } from "../policies/pacing.ts";
@@ -32,6 +33,8 @@ export class MoveContext {
 	readonly ledger: SourceLedger;
 	readonly conversation: Conversation;
 	readonly phases: Phases;
+	/** Over each batch on its way to the target. */
+	readonly stalls: StallWatch;
 	readonly watch: Stopwatch;
 	readonly iteration: Iteration;
 	readonly #progress: ProgressReport;
@@ -61,6 +64,7 @@ export class MoveContext {
 		const pacing =
 			options.bandwidthBytesPerMs === undefined ? technique.pacing : fixedRate(options.bandwidthBytesPerMs);
 		this.watch = new Stopwatch(clock);
+		this.stalls = new StallWatch(clock);
 		this.conversation = new Conversation(link);
 		this.phases = new Phases(clock, options.signal, this.conversation.failed, (phase) => this.report(phase));
 		this.iteration = new Iteration(
@@ -85,12 +89,11 @@ export class MoveContext {
 	}
 
 	#sink(): PageSink {
-		const { clock } = this.services;
-		const within = (signal: AbortSignal, send: () => Promise<void>) =>
-			withDeadline(clock, { deadlineMs: this.deadlines.stallMs, cancel: signal }, send);
+		const { stallMs } = this.deadlines;
 		return {
-			accept: (batch: PageBatch, signal) => within(signal, () => this.conversation.sendBatch(batch)),
-			grow: (pageCount, signal) => within(signal, () => this.conversation.send({ type: "layout", pageCount })),
+			accept: (batch: PageBatch, signal) => this.stalls.wait(this.conversation.sendBatch(batch), stallMs, signal),
+			grow: (pageCount, signal) =>
+				this.stalls.wait(this.conversation.send({ type: "layout", pageCount }), stallMs, signal),
 		};
 	}
 

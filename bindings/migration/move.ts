@@ -65,6 +65,7 @@ async function run(move: MoveContext): Promise<PostCopyResult> {
 	} catch (error) {
 		return await endFailed(move, toMoveError(error, move.phases.current, move.options.signal));
 	} finally {
+		move.stalls.end();
 		await move.order?.close();
 	}
 	if (move.serving !== undefined) return move.serving.serve(move.conversation);

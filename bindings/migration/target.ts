@@ -8,6 +8,7 @@
 import { MoveLedger, type TargetLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
+import { StallWatch } from "../handover/stall-watch.ts";
 import { PageClient } from "../paging/page-client.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
@@ -53,6 +54,7 @@ class Reception {
 	readonly #services: ReceiveServices;
 	readonly #options: ReceiveOptions;
 	readonly #ledger: TargetLedger;
+	readonly #silence: StallWatch;
 	#state: TargetState = { name: "greeting" };
 	#moveId: string | undefined;
 	#factory: GuestFactory | undefined;
@@ -70,6 +72,7 @@ class Reception {
 		this.#services = services;
 		this.#options = options;
 		this.#ledger = services.ledger ?? new MoveLedger("target");
+		this.#silence = new StallWatch(services.clock);
 	}
 
 	async run(): Promise<ReceiveResult> {
@@ -81,7 +84,9 @@ class Reception {
 			await this.#greet(first);
 			while (this.#state.name !== "running") await this.#take((record, frame) => this.#onRecord(record, frame));
 		} catch (error) {
-			return this.#discard(toMoveError(error, undefined, this.#options.signal));
+			return await this.#discard(toMoveError(error, undefined, this.#options.signal));
+		} finally {
+			this.#silence.end();
 		}
 		// The guest runs. Whether the source hears of it decides nothing here.
 		if (this.#client !== undefined) return this.#goOn(this.#client);
@@ -122,8 +127,7 @@ class Reception {
 	async #take<T>(use: (record: Record, frame: IncomingFrame) => Promise<T>): Promise<T | undefined> {
 		const waitMs =
 			this.#state.name === "ready" ? (this.#options.readyMs ?? READY_MS) : (this.#options.idleMs ?? IDLE_MS);
-		const limits = { deadlineMs: waitMs, cancel: this.#options.signal };
-		const frame = await withDeadline(this.#services.clock, limits, () => this.#link.receive());
+		const frame = await this.#silence.wait(this.#link.receive(), waitMs, this.#options.signal);
 		let keep = false;
 		try {
 			const record = decodeRecord(frame);

@@ -60,6 +60,12 @@ export class PageHashTable {
 				`hashes: ${pageIndices.length} pages need ${pageIndices.length * HASH_BYTES} bytes, got ${hashes.byteLength}`,
 			);
 		const from = wordsOf(hashes);
+		const [first, last] = [pageIndices[0], pageIndices.at(-1)];
+		if (first !== undefined && last === first + pageIndices.length - 1 && isAscending(pageIndices)) {
+			if (last >= this.#pageCount) throw new RangeError(`pageIndices: page ${last} of ${this.#pageCount}`);
+			this.#words.set(from, first * 4);
+			return;
+		}
 		for (let i = 0; i < pageIndices.length; i++) {
 			const page = pageIndices[i]!;
 			if (page >= this.#pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.#pageCount}`);
@@ -106,6 +112,11 @@ export class PageHashTable {
 		hasher.update(new Uint8Array(this.#words.buffer));
 		return toHex(hasher.digest());
 	}
+}
+
+function isAscending(pageIndices: Uint32Array): boolean {
+	for (let i = 1; i < pageIndices.length; i++) if (pageIndices[i]! <= pageIndices[i - 1]!) return false;
+	return true;
 }
 
 /** The bytes as u32, copied only where they are not aligned for it. */
