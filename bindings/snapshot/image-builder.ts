@@ -1,6 +1,5 @@
 /**
- * Writes an object into one buffer, front to back. What arrives is copied once, here; the buffer goes to the store as it is
- * and can serve the next object afterwards.
+ * Writes a small object into one buffer, front to back: manifests, resources, lists. Packs have their own writer.
  */
 import type { Engine } from "../engine/engine.ts";
 import { hash64 } from "../engine/hash.ts";
@@ -15,7 +14,6 @@ import {
 	objectName,
 	TRAILER_BYTES,
 } from "./image.ts";
-import { MAX_PACK_BYTES } from "./image-limits.ts";
 
 /** First size of a buffer: a manifest of a small guest. It doubles when it is full. */
 const FIRST_BYTES = 64 * 1024;
@@ -40,15 +38,13 @@ export class ObjectBuilder {
 	readonly #engine: Engine;
 	readonly #hash: Hash64;
 	readonly #frameOffsets: number[] = [];
-	#buffer: Uint8Array<ArrayBuffer>;
+	#buffer: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
 	#byteLength = 0;
 
-	/** @param buffer - one that an earlier builder has given back. */
-	constructor(engine: Engine, identity: Identity, buffer?: Uint8Array<ArrayBuffer>) {
+	constructor(engine: Engine, identity: Identity) {
 		this.identity = identity;
 		this.#engine = engine;
 		this.#hash = hashIn(engine);
-		this.#buffer = buffer ?? new Uint8Array(FIRST_BYTES);
 		this.append(IMAGE_TYPES.image, encodeImageRecord(identity));
 	}
 
@@ -60,11 +56,6 @@ export class ObjectBuilder {
 	/** Frames so far. */
 	get frames(): number {
 		return this.#frameOffsets.length;
-	}
-
-	/** The buffer, to be used again once the object is stored. */
-	get buffer(): Uint8Array<ArrayBuffer> {
-		return this.#buffer;
 	}
 
 	/**
@@ -120,10 +111,7 @@ export class ObjectBuilder {
 
 	#reserve(byteLength: number): void {
 		if (byteLength <= this.#buffer.byteLength) return;
-		const twice = 2 * this.#buffer.byteLength;
-		// A pack's buffer stops where packs do.
-		const next = this.#buffer.byteLength < MAX_PACK_BYTES ? Math.min(twice, MAX_PACK_BYTES) : twice;
-		const grown = new Uint8Array(Math.max(byteLength, next));
+		const grown = new Uint8Array(Math.max(byteLength, 2 * this.#buffer.byteLength));
 		grown.set(this.#buffer.subarray(0, this.#byteLength));
 		this.#buffer = grown;
 	}

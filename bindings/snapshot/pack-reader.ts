@@ -1,6 +1,6 @@
 /**
  * Reads packs: indexes, single batches through a small cache, many batches in order with the next read under way. Packs that
- * a writer has not stored yet are read from its buffers, so that nobody has to know the difference.
+ * a writer has not stored yet are read from where it writes them, so that nobody has to know the difference.
  *
  * Invariant: no byte of a batch is handed out before its frame matches its checksums.
  */
@@ -19,9 +19,11 @@ const INDEX_CACHE_BYTES: number = 16 * 1024 * 1024;
 
 /** A pack that is still in memory. */
 export interface OpenPack {
+	/** Its name. */
+	readonly object: string;
 	readonly index: PackIndex;
-	/** A view of the bytes written so far. */
-	view(offset: number, byteLength: number): Uint8Array<ArrayBuffer>;
+	/** A copy of bytes written so far. */
+	read(offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** A batch's frame. Views. */
@@ -68,9 +70,10 @@ export class PackReader {
 		this.#open.set(slot, pack);
 	}
 
-	/** The pack is in the store, or will never be. */
-	stored(slot: number): void {
+	/** The pack is in the store, with this index; or, without one, will never be. */
+	stored(slot: number, index?: PackIndex): void {
 		this.#open.delete(slot);
+		if (index !== undefined) this.#indexes.set(slot, index);
 	}
 
 	/** What a pack holds. @throws {SnapshotError} `missing`, `corrupt`, … */
@@ -87,23 +90,15 @@ export class PackReader {
 	async frame(slot: number, entry: number): Promise<BatchFrame> {
 		const index = await this.index(slot);
 		const offset = index.frameOffset(entry);
-		const known = this.#frameAtHand(slot, offset);
+		const known = this.#frames.get(`${slot} ${offset}`);
 		if (known !== undefined) return known;
-		const span = spanAround(index, entry);
-		const object = objectName(this.#registry.get(slot).identity);
-		const bytes = await this.#objects.range(this.#registry.get(slot), offset, spanBytes(index, span));
-		return this.#keep(slot, this.#check(bytes, 0, offset, object), offset);
-	}
-
-	/** The batch if no read is needed for it. Of an open pack a view: valid until something else is awaited. */
-	#frameAtHand(slot: number, offset: number): BatchFrame | undefined {
+		const byteLength = spanBytes(index, spanAround(index, entry));
 		const open = this.#open.get(slot);
-		if (open === undefined) return this.#frames.get(`${slot} ${offset}`);
-		const header = open.view(offset, FRAME_HEADER_BYTES);
-		const view = new DataView(header.buffer, header.byteOffset, FRAME_HEADER_BYTES);
-		const byteLength = view.getUint32(12, true);
-		const bytes = open.view(offset + FRAME_HEADER_BYTES, byteLength);
-		return { header, bytes, checksum: view.getBigUint64(16, true) };
+		const object = open?.object ?? objectName(this.#registry.get(slot).identity);
+		const bytes = await (open === undefined
+			? this.#objects.range(this.#registry.get(slot), offset, byteLength)
+			: open.read(offset, byteLength));
+		return this.#keep(slot, this.#check(bytes, 0, offset, object), offset);
 	}
 
 	/**

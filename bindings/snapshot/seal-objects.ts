@@ -27,7 +27,7 @@ import { hashIn, type Identity, imageHeader, objectName, readFrame } from "./ima
 import { SnapshotError } from "./image-error.ts";
 import { SEGMENT_BYTES } from "./image-limits.ts";
 import { checkKeyId, KEY_ID_BYTES, type Sealing } from "./seal.ts";
-import type { ObjectAccess, StoredObject } from "./store-objects.ts";
+import { type ObjectAccess, type OpenObject, openByRanges, type StoredObject } from "./store-objects.ts";
 
 const SEALED_BYTES = 112;
 const TAG_BYTES = 16;
@@ -79,6 +79,17 @@ export class SealedObjects implements ObjectAccess {
 			this.#write(sealed, at, IMAGE_TYPES.segment, segment + 1, encrypted);
 		}
 		await this.#inner.put(identity, sealed);
+	}
+
+	/** A sealed object's first frame says how long it is: none is begun before its end is known. */
+	async create(): Promise<undefined> {
+		return undefined;
+	}
+
+	async open(object: StoredObject): Promise<OpenObject> {
+		const sealed = { identity: object.identity, byteLength: sealedLength(object.byteLength) };
+		await (await this.#inner.open(sealed)).close(); // it has exactly its length
+		return openByRanges(this, object);
 	}
 
 	async get(object: StoredObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -219,6 +230,15 @@ export class FingerprintedObjects implements ObjectAccess {
 
 	put(identity: Identity, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
 		return this.#inner.put(identity, bytes);
+	}
+
+	/** Its SHA-256 goes into a manifest, and WebCrypto hashes only what is whole. */
+	async create(): Promise<undefined> {
+		return undefined;
+	}
+
+	async open(object: StoredObject): Promise<OpenObject> {
+		return object.sha256 === undefined ? this.#inner.open(object) : openByRanges(this, object);
 	}
 
 	get(object: StoredObject): Promise<Uint8Array<ArrayBuffer>> {

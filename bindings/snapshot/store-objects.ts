@@ -3,6 +3,7 @@
  * {@link SnapshotError} that names the object.
  */
 import type { Store } from "../ports/store.ts";
+import { isPiecewise, type ObjectWriter } from "../ports/store-pieces.ts";
 import { type Identity, identityOf, objectName } from "./image.ts";
 import { SnapshotError, snapshotError } from "./image-error.ts";
 
@@ -18,10 +19,24 @@ export interface StoredObject {
 export interface ObjectAccess {
 	/** Stores an object durably under its identity's name. @throws {SnapshotError} `full`, `failed`: nothing is visible. */
 	put(identity: Identity, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+	/**
+	 * Begins to store an object in pieces, of which nothing is visible before it is finished; `undefined` where objects must be
+	 * whole before they are stored: then {@link put} takes it. @throws {SnapshotError} as `put`, and so does what it returns.
+	 */
+	create(identity: Identity): Promise<ObjectWriter | undefined>;
 	/** The whole object. @throws {SnapshotError} `missing`, `corrupt` if it has another length, `failed`, `sealed`. */
 	get(object: StoredObject): Promise<Uint8Array<ArrayBuffer>>;
 	/** A part of it. @throws as {@link get}. */
 	range(object: StoredObject, offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
+	/** Opens an object that has exactly its length, to read all of it. @throws as {@link get}. */
+	open(object: StoredObject): Promise<OpenObject>;
+}
+
+/** An object that is read part by part into the caller's memory. */
+export interface OpenObject {
+	/** Fills `into` from `offset` on. @throws as {@link ObjectAccess.get}. */
+	readInto(offset: number, into: Uint8Array): Promise<void>;
+	close(): Promise<void>;
 }
 
 /** Objects as they are, and what needs no bytes: names. */
@@ -39,6 +54,47 @@ export class PlainObjects implements ObjectAccess {
 		} catch (error) {
 			throw snapshotError(error, "cannot be stored", { object });
 		}
+	}
+
+	async create(identity: Identity): Promise<ObjectWriter | undefined> {
+		if (!isPiecewise(this.#store)) return undefined;
+		const object = objectName(identity);
+		const typed = <Value>(work: Promise<Value>): Promise<Value> =>
+			work.catch((error: unknown) => {
+				throw snapshotError(error, "cannot be stored", { object });
+			});
+		const writer = await typed(this.#store.create(object));
+		return {
+			write: (bytes) => typed(writer.write(bytes)),
+			readInto: (offset, into) => typed(writer.readInto(offset, into)),
+			finish: () => typed(writer.finish()),
+			abort: () => typed(writer.abort()),
+		};
+	}
+
+	async open(stored: StoredObject): Promise<OpenObject> {
+		const object = objectName(stored.identity);
+		if (!isPiecewise(this.#store)) {
+			await this.#read(stored, stored.byteLength, 1, 0);
+			return openByRanges(this, stored);
+		}
+		const typed = <Value>(work: Promise<Value>): Promise<Value> =>
+			work.catch((error: unknown) => {
+				throw snapshotError(error, "cannot be read", { object });
+			});
+		const reader = await typed(this.#store.openObject(object));
+		if (reader.byteLength !== stored.byteLength) {
+			await reader.close();
+			throw new SnapshotError("corrupt", `has ${reader.byteLength} bytes, not ${stored.byteLength}`, { object });
+		}
+		return {
+			readInto: async (offset, into) => {
+				const read = await typed(reader.readInto(offset, into));
+				if (read !== into.byteLength)
+					throw new SnapshotError("corrupt", `has only ${read} of ${into.byteLength} bytes at ${offset}`, { object });
+			},
+			close: () => reader.close(),
+		};
 	}
 
 	get(object: StoredObject): Promise<Uint8Array<ArrayBuffer>> {
@@ -90,4 +146,12 @@ export class PlainObjects implements ObjectAccess {
 		}
 		return bytes;
 	}
+}
+
+/** An object that is read through {@link ObjectAccess.range}. */
+export function openByRanges(access: Pick<ObjectAccess, "range">, object: StoredObject): OpenObject {
+	return {
+		readInto: async (offset, into) => into.set(await access.range(object, offset, into.byteLength)),
+		close: async () => {},
+	};
 }
