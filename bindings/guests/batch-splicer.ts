@@ -1,5 +1,5 @@
 // Puts batches that were encoded piece by piece together into one: tables first, then payloads, as engine/batch.ts draws it.
-import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, type EncodedBatch } from "../../engine/batch.ts";
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, type EncodedBatch } from "../engine/batch.ts";
 
 /** Fills an array with the pieces of one batch, in order. */
 export class BatchSplicer {
@@ -29,7 +29,7 @@ export class BatchSplicer {
 	/** Writes the header. @returns the batch's length */
 	end(): { readonly byteLength: number; readonly zeroPages: number } {
 		const tableEnd = BATCH_HEADER_BYTES + this.#pages * BATCH_ENTRY_BYTES;
-		// allowed (bare-error): an invariant of page-work.ts, whose pieces cover the batch
+		// allowed (bare-error): an invariant of the callers, whose pieces cover the batch
 		if (this.#table !== tableEnd) throw new Error("a batch was spliced from too few pieces");
 		const view = new DataView(this.#into.buffer, this.#into.byteOffset, BATCH_HEADER_BYTES);
 		view.setUint32(0, this.#pages, true);
