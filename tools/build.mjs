@@ -87,6 +87,7 @@ async function buildDist() {
 	const entries = {
 		index: "bindings/index.ts",
 		deno: "bindings/deno.ts",
+		"guests-qemu": "bindings/guests/qemu/index.ts",
 		"host-node": "bindings/cli/host-node.ts",
 		"host-deno": "bindings/cli/host-deno.ts",
 	};

@@ -4,6 +4,7 @@
  */
 import type { ByteStream, ByteStreamListener, StreamAddress } from "./byte-stream.ts";
 import type { Clock } from "./clock.ts";
+import type { HostFiles } from "./host-files.ts";
 import type { ProcessPort } from "./process.ts";
 import type { Random } from "./random.ts";
 import type { Store } from "./store.ts";
@@ -16,6 +17,7 @@ export interface Platform {
 	readonly random: Random;
 	readonly workers: WorkerPort;
 	readonly processes: ProcessPort;
+	readonly files: HostFiles;
 	/**
 	 * Connects to a listener on this machine: loopback or a unix-domain socket, nothing else until links are encrypted
 	 * and peers are authenticated.

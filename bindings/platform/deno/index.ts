@@ -5,6 +5,7 @@ import { systemClock } from "../system-clock.ts";
 import { systemRandom } from "../system-random.ts";
 import { connect } from "./connect.ts";
 import { denoFolderFiles } from "./folder-files.ts";
+import { denoHostFiles } from "./host-files.ts";
 import { listen } from "./listen.ts";
 import { denoProcesses } from "./processes.ts";
 import { denoWorkers } from "./workers.ts";
@@ -27,6 +28,7 @@ export function denoPlatform(): Platform {
 		random: systemRandom,
 		workers: denoWorkers(),
 		processes: denoProcesses,
+		files: denoHostFiles,
 		connect,
 		listen,
 		openFolderStore: (path) => openFolder(denoFolderFiles, path),

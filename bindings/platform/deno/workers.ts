@@ -8,11 +8,15 @@ const ENTRIES: Readonly<Record<WorkerRole, URL>> = {
 		import.meta.url.endsWith(".ts") ? "./wasm-guest-deno-worker.ts" : "./wasm-guest-deno-worker.js",
 		import.meta.url,
 	),
+	"qemu-ram": new URL(
+		import.meta.url.endsWith(".ts") ? "./qemu-ram-deno-worker.ts" : "./qemu-ram-deno-worker.js",
+		import.meta.url,
+	),
 };
 
-/** @param entries - which module each role starts; the default is pageferry's own. */
-export function denoWorkers(entries: Readonly<Record<WorkerRole, URL>> = ENTRIES): WorkerPort {
-	return { start: (role) => new DenoWorker(entries[role]) };
+/** @param entries - which module a role starts, in place of pageferry's own. */
+export function denoWorkers(entries: Readonly<Partial<Record<WorkerRole, URL>>> = {}): WorkerPort {
+	return { start: (role) => new DenoWorker(entries[role] ?? ENTRIES[role]) };
 }
 
 /** Deno tells of a worker that fails, not of one that calls `close()` in silence: pageferry's entries never do. */

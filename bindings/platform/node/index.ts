@@ -5,6 +5,7 @@ import { systemClock } from "../system-clock.ts";
 import { systemRandom } from "../system-random.ts";
 import { connect } from "./connect.ts";
 import { nodeFolderFiles } from "./folder-files.ts";
+import { nodeHostFiles } from "./host-files.ts";
 import { listen } from "./listen.ts";
 import { nodeProcesses } from "./processes.ts";
 import { nodeWorkers } from "./workers.ts";
@@ -27,6 +28,7 @@ export function nodePlatform(): Platform {
 		random: systemRandom,
 		workers: nodeWorkers(),
 		processes: nodeProcesses,
+		files: nodeHostFiles,
 		connect,
 		listen,
 		openFolderStore: (path) => openFolder(nodeFolderFiles, path),

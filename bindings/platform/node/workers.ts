@@ -9,11 +9,15 @@ const ENTRIES: Readonly<Record<WorkerRole, URL>> = {
 		import.meta.url.endsWith(".ts") ? "./wasm-guest-node-worker.ts" : "./wasm-guest-node-worker.js",
 		import.meta.url,
 	),
+	"qemu-ram": new URL(
+		import.meta.url.endsWith(".ts") ? "./qemu-ram-node-worker.ts" : "./qemu-ram-node-worker.js",
+		import.meta.url,
+	),
 };
 
-/** @param entries - which module each role starts; the default is pageferry's own. */
-export function nodeWorkers(entries: Readonly<Record<WorkerRole, URL>> = ENTRIES): WorkerPort {
-	return { start: (role) => new NodeWorker(entries[role]) };
+/** @param entries - which module a role starts, in place of pageferry's own. */
+export function nodeWorkers(entries: Readonly<Partial<Record<WorkerRole, URL>>> = {}): WorkerPort {
+	return { start: (role) => new NodeWorker(entries[role] ?? ENTRIES[role]) };
 }
 
 class NodeWorker implements WorkerThread {

@@ -1,0 +1,61 @@
+// The serial console of a QEMU machine: its lines are kept, the last of them, and given to whoever listens. Always read,
+// because a machine whose console nobody reads stands still at its next character.
+import type { ByteStream } from "../../ports/byte-stream.ts";
+import { textLines } from "./text-lines.ts";
+
+/** Lines kept for whoever asks later. */
+const KEPT_LINES = 500;
+
+/**
+ * See the head of this file.
+ *
+ * @example
+ * ```ts ignore
+ * const stop = guest.console.onLine((line) => console.log(line));
+ * await guest.console.write("uptime\n");
+ * ```
+ */
+export class QemuConsole {
+	readonly #stream: ByteStream;
+	readonly #lines: string[] = [];
+	readonly #listeners: Set<(line: string) => void> = new Set();
+
+	/** Made by the guest. */
+	constructor(stream: ByteStream) {
+		this.#stream = stream;
+		void this.#read();
+	}
+
+	/** The last lines, oldest first. */
+	get recent(): readonly string[] {
+		return [...this.#lines];
+	}
+
+	/** Calls `listener` for each whole line from now on. @returns what ends that */
+	onLine(listener: (line: string) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	/** Types text into the machine. @throws {LinkError} when QEMU is gone */
+	write(text: string): Promise<void> {
+		return this.#stream.write([new TextEncoder().encode(text)]);
+	}
+
+	/** Lets go of the connection. */
+	close(): void {
+		this.#stream.abort("the guest was discarded");
+	}
+
+	async #read(): Promise<void> {
+		try {
+			for await (const line of textLines(this.#stream)) {
+				this.#lines.push(line);
+				if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+				for (const listener of [...this.#listeners]) listener(line);
+			}
+		} catch {
+			// QEMU is gone; its guest says so.
+		}
+	}
+}

@@ -1,0 +1,206 @@
+// A part of a QEMU guest's RAM file and its shadow, in one thread: pages are read from the file straight into the engine's
+// memory, in pieces of 64, and compared, hashed, encoded and decoded there.
+//
+//   RAM file ── read 256 KiB ──▶ piece ── compare ──▶ shadow ── encode ──▶ batch
+//                                  └───── copy what changed ──▲
+//
+// Invariant: what differs is copied to the shadow from the very piece that was compared, never from the file again: QEMU
+// may write the file at any time. Pages that were never written to the file are not written to be zero: holes stay holes.
+import { BatchDecoder, BatchEncoder } from "../../engine/batch.ts";
+import { Bitmap } from "../../engine/bitmap.ts";
+import { PageComparer } from "../../engine/compare.ts";
+import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
+import { HASH_BYTES, PageHasher } from "../../engine/hash.ts";
+import { PAGE_BYTES } from "../../ports/guest.ts";
+import type { PageFile } from "../../ports/host-files.ts";
+import { bitsByteLength, setBits } from "../page-bits.ts";
+import { ScanTracker, type ShadowedMemory, STEP_PAGES } from "../scan-tracker.ts";
+import type { ShardFacts } from "./ram-protocol.ts";
+
+/** What the work on a shard needs; dropped with the shadow, because engines give nothing back. */
+interface Bench {
+	readonly engine: Engine;
+	readonly encoder: BatchEncoder;
+	readonly comparer: PageComparer;
+	readonly hasher: PageHasher;
+	/** {@link STEP_PAGES} pages of the file. */
+	readonly piece: Region;
+	readonly changed: Bitmap;
+}
+
+/** See the head of this file. */
+export class RamShard implements ShadowedMemory {
+	readonly tracker: ScanTracker;
+	readonly #file: PageFile;
+	readonly #facts: ShardFacts;
+	/** Pages of the whole file that this thread has written. */
+	readonly #written: Uint8Array;
+	#bench: Bench | undefined;
+	#shadow: Region | undefined;
+	/** Which pages of the shard the piece holds. */
+	#pieceFirst = 0;
+	#pieceCount = 0;
+	#decoder: BatchDecoder | undefined;
+
+	constructor(file: PageFile, facts: ShardFacts) {
+		this.#file = file;
+		this.#facts = facts;
+		this.#written = new Uint8Array(bitsByteLength(facts.guestPages));
+		this.tracker = new ScanTracker(this);
+	}
+
+	get pageCount(): number {
+		return this.#facts.pageCount;
+	}
+
+	get shadowPageCount(): number {
+		return this.#shadow === undefined ? 0 : this.#facts.pageCount;
+	}
+
+	extend(): void {
+		this.#pieceCount = 0;
+		this.#shadow ??= this.#work.engine.allocate(this.#facts.pageCount * PAGE_BYTES, PAGE_BYTES);
+	}
+
+	compare(firstPage: number, pageCount: number, changed: Uint8Array): number {
+		const { engine, comparer, piece, changed: bits } = this.#work;
+		const byteLength = pageCount * PAGE_BYTES;
+		const now = { offset: piece.offset, byteLength };
+		this.#file.read(engine.view(now), (this.#facts.firstPage + firstPage) * PAGE_BYTES);
+		this.#pieceFirst = firstPage;
+		this.#pieceCount = pageCount;
+		bits.clearAll();
+		const before = { offset: this.#shadow!.offset + firstPage * PAGE_BYTES, byteLength };
+		const count = comparer.compare(now, before, bits, 0, pageCount);
+		if (count > 0) {
+			const { offset } = bits.region;
+			changed.set(engine.bytes.subarray(offset, offset + bitsByteLength(pageCount)));
+		}
+		return count;
+	}
+
+	copy(firstPage: number, pageCount: number): void {
+		const { engine, piece } = this.#work;
+		const to = this.#shadow!.offset + firstPage * PAGE_BYTES;
+		const at = firstPage - this.#pieceFirst;
+		if (at >= 0 && at + pageCount <= this.#pieceCount) {
+			const from = piece.offset + at * PAGE_BYTES;
+			engine.bytes.copyWithin(to, from, from + pageCount * PAGE_BYTES);
+		} else {
+			const room = engine.bytes.subarray(to, to + pageCount * PAGE_BYTES);
+			this.#file.read(room, (this.#facts.firstPage + firstPage) * PAGE_BYTES);
+		}
+	}
+
+	detach(): void {
+		this.#bench?.engine.dispose();
+		this.#bench = undefined;
+		this.#shadow = undefined;
+		this.#pieceCount = 0;
+	}
+
+	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard. */
+	encode(
+		pageIndices: Uint32Array,
+		options: { readonly compress: boolean; readonly into: Uint8Array; readonly foreign: Uint8Array | undefined },
+	): { readonly byteLength: number; readonly checksum: bigint; readonly zeroPages: number } {
+		const { encoder } = this.#work;
+		const { compress, into, foreign } = options;
+		const region = this.#shadow;
+		if (region !== undefined && foreign === undefined)
+			return encoder.encode({
+				...{ pageIndices, compress, into },
+				source: { kind: "region", region, firstPage: this.#facts.firstPage },
+			});
+		const room = encoder.staging(pageIndices.length);
+		let taken = 0;
+		for (let position = 0; position < pageIndices.length; ) {
+			const count = this.#runLength(pageIndices, position);
+			const bytes = room.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES);
+			if (foreign === undefined || this.#owns(pageIndices[position]!)) this.#take(pageIndices[position]!, bytes);
+			else {
+				bytes.set(foreign.subarray(taken, taken + bytes.byteLength));
+				taken += bytes.byteLength;
+			}
+			position += count;
+		}
+		return encoder.encode({ pageIndices, compress, into, source: { kind: "staged" } });
+	}
+
+	/** Copies the contents of pages of this shard, in the list's order. */
+	contents(pageIndices: Uint32Array, into: Uint8Array): void {
+		for (let position = 0; position < pageIndices.length; ) {
+			const count = this.#runLength(pageIndices, position);
+			this.#take(pageIndices[position]!, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
+			position += count;
+		}
+	}
+
+	/** Decodes, verifies and writes a batch for the whole guest. @throws {BatchError}: nothing was written */
+	apply(bytes: Uint8Array, checksum: bigint): Uint32Array<ArrayBuffer> {
+		this.#decoder ??= new BatchDecoder(createEngine());
+		const batch = this.#decoder.decode(bytes, { pageCount: this.#facts.guestPages, checksum });
+		batch.forEachRun((firstPage, pages, contents) => {
+			if (contents === undefined) return this.#clear(firstPage, pages);
+			this.#file.write(contents, firstPage * PAGE_BYTES);
+			setBits(this.#written, firstPage, pages);
+		});
+		return batch.pageIndices();
+	}
+
+	/** XXH3-128 of pages as they are in the file now, 16 bytes each. */
+	hashes(firstPage: number, pageCount: number): Uint8Array<ArrayBuffer> {
+		const { engine, hasher, piece } = this.#work;
+		const result = new Uint8Array(pageCount * HASH_BYTES);
+		this.#pieceCount = 0;
+		for (let done = 0; done < pageCount; done += STEP_PAGES) {
+			const count = Math.min(STEP_PAGES, pageCount - done);
+			this.#file.read(engine.view(piece).subarray(0, count * PAGE_BYTES), (firstPage + done) * PAGE_BYTES);
+			result.set(hasher.hashPages(piece, 0, count), done * HASH_BYTES);
+		}
+		return result;
+	}
+
+	get #work(): Bench {
+		if (this.#bench !== undefined) return this.#bench;
+		const engine = createEngine();
+		this.#bench = {
+			engine,
+			encoder: new BatchEncoder(engine),
+			comparer: new PageComparer(engine),
+			hasher: new PageHasher(engine),
+			piece: engine.allocate(STEP_PAGES * PAGE_BYTES, PAGE_BYTES),
+			changed: new Bitmap(engine, STEP_PAGES),
+		};
+		return this.#bench;
+	}
+
+	#owns(pageIndex: number): boolean {
+		const { firstPage, pageCount } = this.#facts;
+		return pageIndex >= firstPage && pageIndex < firstPage + pageCount;
+	}
+
+	/** Consecutive pages from this position on that are all of this shard, or none. */
+	#runLength(pageIndices: Uint32Array, position: number): number {
+		const first = pageIndices[position]!;
+		const own = this.#owns(first);
+		let count = 1;
+		while (pageIndices[position + count] === first + count && this.#owns(first + count) === own) count++;
+		return count;
+	}
+
+	/** What an encoder may read: the shadow while there is one, else the file, once. */
+	#take(firstPage: number, into: Uint8Array): void {
+		if (this.#shadow !== undefined && this.#owns(firstPage)) {
+			const from = this.#shadow.offset + (firstPage - this.#facts.firstPage) * PAGE_BYTES;
+			into.set(this.#work.engine.bytes.subarray(from, from + into.byteLength));
+		} else this.#file.read(into, firstPage * PAGE_BYTES);
+	}
+
+	#clear(firstPage: number, pageCount: number): void {
+		for (let page = firstPage; page < firstPage + pageCount; page++)
+			if (((this.#written[page >>> 3]! >>> (page & 7)) & 1) === 1) this.#file.write(ZEROS, page * PAGE_BYTES);
+	}
+}
+
+const ZEROS = new Uint8Array(PAGE_BYTES);

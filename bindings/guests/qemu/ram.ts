@@ -1,0 +1,310 @@
+// A QEMU guest's memory, seen from the host: a file in shared memory, divided among workers that read it in place.
+//
+//   shard 0: pages 0 … n − 1, worker 0        scan, peek, encode and hash run in all shards at once;
+//   shard 1: pages n … 2n − 1, worker 1       batches are installed by worker 0 alone, in the order of the calls
+//
+// A batch whose pages lie in several shards is encoded by the first of them; the others hand it their pages' contents.
+import { BATCH_LIMIT_PAGES, BatchError, batchHashes, batchLimitBytes } from "../../engine/batch.ts";
+import { HASH_BYTES } from "../../engine/hash.ts";
+import {
+	type AppliedPages,
+	type DirtyCursor,
+	type DirtyLog,
+	type DirtyPages,
+	type EncodedBatch,
+	type EncodeOptions,
+	GuestError,
+	type GuestPages,
+	PAGE_BYTES,
+	type PageBatch,
+	type PageBits,
+} from "../../ports/guest.ts";
+import type { WorkerPort } from "../../ports/worker.ts";
+import { BufferPool } from "../buffer-pool.ts";
+import { bitsByteLength } from "../page-bits.ts";
+import { STEP_PAGES } from "../scan-tracker.ts";
+import { RamClient } from "./ram-client.ts";
+import { errorOf, type RamJobs } from "./ram-protocol.ts";
+
+/** 1 GiB: no shadow comes near the 4 GiB of an engine's memory. */
+const LARGEST_SHARD_PAGES = 2 ** 18;
+/** Two threads halve a scan; more would take the cores of the guest itself. */
+const USUAL_SHARDS = 2;
+
+interface Shard {
+	readonly firstPage: number;
+	readonly pageCount: number;
+	readonly worker: RamClient;
+}
+
+/** The part of a list that lies in one shard. */
+interface ShardPages {
+	readonly shard: Shard;
+	readonly pageIndices: Uint32Array;
+}
+
+/** See the head of this file. */
+export class QemuRam implements GuestPages, DirtyLog {
+	readonly tracker = "scan";
+	readonly pageCount: number;
+	readonly #shards: readonly Shard[];
+	readonly #buffers = new BufferPool();
+
+	private constructor(pageCount: number, shards: readonly Shard[]) {
+		this.pageCount = pageCount;
+		this.#shards = shards;
+	}
+
+	/** Starts the workers. @param onEnd called once if one of them ends by itself */
+	static async open(
+		workers: WorkerPort,
+		file: { readonly path: string; readonly pageCount: number },
+		onEnd: (error: GuestError) => void,
+	): Promise<QemuRam> {
+		const { path, pageCount } = file;
+		const count = Math.max(USUAL_SHARDS, Math.ceil(pageCount / LARGEST_SHARD_PAGES));
+		const size = Math.ceil(pageCount / count / STEP_PAGES) * STEP_PAGES;
+		const shards: Shard[] = [];
+		for (let firstPage = 0; firstPage < pageCount; firstPage += size) {
+			const worker = new RamClient(workers.start("qemu-ram"), onEnd);
+			shards.push({ firstPage, pageCount: Math.min(size, pageCount - firstPage), worker });
+		}
+		const ram = new QemuRam(pageCount, shards);
+		try {
+			await ram.#all(({ worker, ...part }) =>
+				worker.run({ name: "attach", shard: { path, ...part, guestPages: pageCount } }),
+			);
+		} catch (error) {
+			await ram.close();
+			throw error;
+		}
+		return ram;
+	}
+
+	/** Ends the workers; every call rejects from now on. */
+	async close(reason: Error = new GuestError("gone", "the guest has been discarded")): Promise<void> {
+		await this.#all(({ worker }) => worker.end(reason));
+	}
+
+	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions): Promise<PageBatch> {
+		for (const page of pageIndices)
+			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount} does not exist`);
+		const parts = this.#divide(pageIndices);
+		const [first = { shard: this.#shards[0]!, pageIndices }, ...others] = parts;
+		const foreign = await this.#contents(others);
+		const buffer = this.#buffers.take(batchLimitBytes(pageIndices.length));
+		const size = buffer.byteLength;
+		let encoded: RamJobs["encode"]["result"];
+		try {
+			const order = {
+				pageIndices: pageIndices.slice(),
+				compress,
+				buffer,
+				...(foreign === undefined ? {} : { foreign }),
+			};
+			const transfer = foreign === undefined ? [buffer] : [buffer, foreign];
+			encoded = await first.shard.worker.run({ name: "encode", ...order }, transfer);
+		} catch (error) {
+			this.#buffers.lost(size);
+			throw error;
+		}
+		const { checksum, zeroPages, byteLength } = encoded;
+		const bytes = new Uint8Array(encoded.buffer, 0, byteLength);
+		let held: ArrayBuffer | undefined = encoded.buffer;
+		return {
+			...{ bytes, checksum, pageIndices, zeroPages, wireByteLength: byteLength },
+			hashes: batchHashes(bytes, pageIndices.length),
+			release: () => {
+				if (held !== undefined) this.#buffers.give(held);
+				held = undefined;
+			},
+		};
+	}
+
+	async apply(batch: EncodedBatch, giveBack?: (buffer: ArrayBuffer) => void): Promise<AppliedPages> {
+		const { bytes, checksum } = batch;
+		const { byteLength } = bytes;
+		if (byteLength > batchLimitBytes(BATCH_LIMIT_PAGES)) throw new BatchError("bad-length");
+		const lent = giveBack !== undefined && bytes.byteOffset === 0;
+		const buffer = lent ? bytes.buffer : this.#buffers.take(byteLength);
+		const size = buffer.byteLength;
+		if (!lent) new Uint8Array(buffer, 0, byteLength).set(bytes);
+		let returned: ArrayBuffer | undefined;
+		try {
+			const result = await this.#shards[0]!.worker.run({ name: "apply", buffer, byteLength, checksum }, [buffer]);
+			returned = result.buffer;
+			if (result.refused !== undefined) throw errorOf(result.refused);
+			const { pageIndices } = result;
+			return { pageIndices, hashes: batchHashes(new Uint8Array(returned, 0, byteLength), pageIndices.length) };
+		} finally {
+			if (lent) giveBack(returned ?? buffer);
+			else if (returned !== undefined) this.#buffers.give(returned);
+			else this.#buffers.lost(size);
+		}
+	}
+
+	async hashes(firstPage: number, pageCount: number): Promise<Uint8Array> {
+		if (firstPage + pageCount > this.pageCount)
+			throw new RangeError(`pageCount: pages ${firstPage} + ${pageCount} of ${this.pageCount} do not exist`);
+		const result = new Uint8Array(pageCount * HASH_BYTES);
+		await this.#each(firstPage, pageCount, async ({ worker }, from, count) => {
+			const { hashes } = await worker.run({ name: "hashes", firstPage: from, pageCount: count });
+			result.set(hashes, (from - firstPage) * HASH_BYTES);
+		});
+		return result;
+	}
+
+	/** QEMU's memory has the size that it was started with. */
+	async grow(pageCount: number): Promise<void> {
+		if (pageCount > this.pageCount)
+			throw new GuestError(
+				"too-large",
+				`${pageCount} pages are more than the ${this.pageCount} that QEMU was started with`,
+			);
+	}
+
+	async open(): Promise<DirtyCursor> {
+		const opened = await Promise.allSettled(this.#shards.map(({ worker }) => worker.run({ name: "open" })));
+		const failed = opened.find((one) => one.status === "rejected");
+		if (failed === undefined)
+			return new QemuDirtyCursor(
+				this,
+				opened.map((one) => (one.status === "fulfilled" ? one.value.cursor : 0)),
+			);
+		await Promise.all(
+			opened.map((one, at) =>
+				one.status === "fulfilled"
+					? this.#shards[at]!.worker.run({ name: "close", cursor: one.value.cursor })
+					: undefined,
+			),
+		);
+		throw failed.reason;
+	}
+
+	/** See {@link DirtyCursor.peek}; one cursor number per shard. */
+	async peek(
+		cursors: readonly number[],
+		firstPage: number,
+		pageCount: number,
+		candidates?: PageBits,
+	): Promise<PageBits> {
+		if (firstPage % 8 !== 0) throw new RangeError(`firstPage must be a multiple of 8, got ${firstPage}`);
+		const bits = new Uint8Array(bitsByteLength(pageCount));
+		const within = Math.max(0, Math.min(pageCount, this.pageCount - firstPage));
+		await this.#each(firstPage, within, async (shard, from, count) => {
+			const at = (from - firstPage) / 8;
+			const some = candidates?.slice(at, at + bitsByteLength(count));
+			const range = {
+				firstPage: from - shard.firstPage,
+				pageCount: count,
+				...(some === undefined ? {} : { candidates: some }),
+			};
+			const cursor = cursors[this.#shards.indexOf(shard)]!;
+			bits.set((await shard.worker.run({ name: "peek", cursor, ...range })).bits, at);
+		});
+		return bits;
+	}
+
+	/** See {@link DirtyCursor.harvest}. */
+	async harvest(cursors: readonly number[]): Promise<DirtyPages> {
+		const bits = new Uint8Array(bitsByteLength(this.pageCount));
+		let dirtyCount = 0;
+		await this.#all(async ({ firstPage, worker }, at) => {
+			const part = await worker.run({ name: "harvest", cursor: cursors[at]! });
+			bits.set(part.bits, firstPage / 8);
+			dirtyCount += part.dirtyCount;
+		});
+		return { bits, dirtyCount, pageCount: this.pageCount };
+	}
+
+	/** See {@link DirtyCursor.putBack}. */
+	async putBack(cursors: readonly number[], bits: PageBits): Promise<void> {
+		if (bits.byteLength > bitsByteLength(this.pageCount))
+			throw new RangeError(`bits: ${bits.byteLength} bytes are more than ${this.pageCount} pages have`);
+		await this.#all(({ firstPage, pageCount, worker }, at) => {
+			const own = bits.slice(firstPage / 8, firstPage / 8 + bitsByteLength(pageCount));
+			return worker.run({ name: "put-back", cursor: cursors[at]!, bits: own });
+		});
+	}
+
+	/** See {@link DirtyCursor.close}. With the workers their cursors are gone. */
+	async closeCursor(cursors: readonly number[]): Promise<void> {
+		await this.#all(({ worker }, at) =>
+			worker.ended === undefined ? worker.run({ name: "close", cursor: cursors[at]! }) : undefined,
+		);
+	}
+
+	async #all(work: (shard: Shard, at: number) => Promise<unknown> | undefined): Promise<void> {
+		await Promise.all(this.#shards.map(work));
+	}
+
+	/** Runs `work` for the part of a range that each shard has. */
+	async #each(
+		firstPage: number,
+		pageCount: number,
+		work: (shard: Shard, firstPage: number, pageCount: number) => Promise<void>,
+	): Promise<void> {
+		await this.#all((shard) => {
+			const from = Math.max(firstPage, shard.firstPage);
+			const end = Math.min(firstPage + pageCount, shard.firstPage + shard.pageCount);
+			return from < end ? work(shard, from, end - from) : undefined;
+		});
+	}
+
+	/** The list's parts, shard by shard, those without a page left out. */
+	#divide(pageIndices: Uint32Array): ShardPages[] {
+		const parts = this.#shards.map((shard) => ({
+			shard,
+			pageIndices: pageIndices.filter((page) => page >= shard.firstPage && page < shard.firstPage + shard.pageCount),
+		}));
+		return parts.filter((part) => part.pageIndices.length > 0);
+	}
+
+	/** Contents of pages of several shards, one after the other; `undefined` for none. */
+	async #contents(parts: readonly ShardPages[]): Promise<ArrayBuffer | undefined> {
+		if (parts.length === 0) return undefined;
+		const got = await Promise.all(
+			parts.map(async ({ shard, pageIndices }) => {
+				const buffer = new ArrayBuffer(pageIndices.length * PAGE_BYTES);
+				return (await shard.worker.run({ name: "contents", pageIndices, buffer }, [buffer])).buffer;
+			}),
+		);
+		if (got.length === 1) return got[0];
+		const all = new Uint8Array(got.reduce((sum, { byteLength }) => sum + byteLength, 0));
+		let at = 0;
+		for (const buffer of got) {
+			all.set(new Uint8Array(buffer), at);
+			at += buffer.byteLength;
+		}
+		return all.buffer;
+	}
+}
+
+class QemuDirtyCursor implements DirtyCursor {
+	readonly #ram: QemuRam;
+	readonly #cursors: readonly number[];
+	#closed = false;
+
+	constructor(ram: QemuRam, cursors: readonly number[]) {
+		this.#ram = ram;
+		this.#cursors = cursors;
+	}
+
+	peek(firstPage: number, pageCount: number, candidates?: PageBits): Promise<PageBits> {
+		return this.#ram.peek(this.#cursors, firstPage, pageCount, candidates);
+	}
+
+	harvest(): Promise<DirtyPages> {
+		return this.#ram.harvest(this.#cursors);
+	}
+
+	putBack(bits: PageBits): Promise<void> {
+		return this.#ram.putBack(this.#cursors, bits);
+	}
+
+	async close(): Promise<void> {
+		if (this.#closed) return;
+		this.#closed = true;
+		await this.#ram.closeCursor(this.#cursors);
+	}
+}

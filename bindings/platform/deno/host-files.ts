@@ -1,0 +1,86 @@
+/** Files and processes of this machine by Deno's own APIs. */
+import type { HostFiles, PageFile, PageFiles } from "../../ports/host-files.ts";
+import { checkPrivateFolder, isGone } from "../private-folder.ts";
+import { systemCodeOf } from "../stream-errors.ts";
+
+/** See {@link HostFiles}. */
+export const denoHostFiles: HostFiles = {
+	pid: Deno.pid,
+	async makePrivateFolder(path) {
+		try {
+			await Deno.mkdir(path, { mode: 0o700 });
+		} catch (error) {
+			if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+			const found = await Deno.lstat(path);
+			const facts = { isFolder: found.isDirectory, mode: found.mode, userId: found.uid };
+			checkPrivateFolder(path, facts, Deno.uid());
+		}
+	},
+	names: (path) =>
+		orElse(async () => {
+			const names: string[] = [];
+			for await (const entry of Deno.readDir(path)) names.push(entry.name);
+			return names;
+		}, []),
+	read: (path) => orElse(() => Deno.readFile(path), undefined),
+	write: (path, bytes) => Deno.writeFile(path, bytes, { mode: 0o600 }),
+	readLink: (path) => orElse(() => Deno.readLink(path), undefined),
+	async makeSparse(path, byteLength) {
+		using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+		await file.truncate(byteLength);
+	},
+	async removeTree(path) {
+		await orElse(() => Deno.remove(path, { recursive: true }), undefined);
+	},
+	kill(pid) {
+		try {
+			Deno.kill(pid, "SIGKILL");
+		} catch (error) {
+			if (!isMissing(error)) throw error;
+		}
+	},
+};
+
+const isMissing = (error: unknown): boolean =>
+	error instanceof Deno.errors.NotFound || isGone(systemCodeOf(error)) || /os error 3\b/.test(String(error));
+
+async function orElse<T, U>(work: () => Promise<T>, missing: U): Promise<T | U> {
+	try {
+		return await work();
+	} catch (error) {
+		if (isMissing(error)) return missing;
+		throw error;
+	}
+}
+
+/** See {@link PageFiles}. */
+export const denoPageFiles: PageFiles = { open: (path) => new DenoPageFile(path) };
+
+class DenoPageFile implements PageFile {
+	readonly #path: string;
+	readonly #file: Deno.FsFile;
+
+	constructor(path: string) {
+		this.#path = path;
+		this.#file = Deno.openSync(path, { read: true, write: true });
+	}
+
+	read(target: Uint8Array, byteOffset: number): void {
+		this.#file.seekSync(byteOffset, Deno.SeekMode.Start);
+		for (let at = 0; at < target.byteLength; ) {
+			const count = this.#file.readSync(target.subarray(at));
+			if (count === null)
+				throw new RangeError(`byteOffset: ${this.#path} ends before ${byteOffset + target.byteLength}`);
+			at += count;
+		}
+	}
+
+	write(bytes: Uint8Array, byteOffset: number): void {
+		this.#file.seekSync(byteOffset, Deno.SeekMode.Start);
+		for (let at = 0; at < bytes.byteLength; ) at += this.#file.writeSync(bytes.subarray(at));
+	}
+
+	close(): void {
+		this.#file.close();
+	}
+}
