@@ -8,7 +8,7 @@ import type { Engine } from "../engine/engine.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
 import { IMAGE_TYPES, RECORD_TYPES } from "../wire/record-types.ts";
 import { decodeTrailer, objectName, readFrame, TRAILER_BYTES } from "./image.ts";
-import { type Place, SnapshotError } from "./image-error.ts";
+import { SnapshotError } from "./image-error.ts";
 import { FRAME_CACHE_BYTES, INDEX_ENTRY_BYTES, READ_AHEAD_BYTES } from "./image-limits.ts";
 import { PackIndex } from "./pack-index.ts";
 import type { PackReference, PackRegistry } from "./pack-registry.ts";
@@ -43,10 +43,6 @@ export interface BatchSpan {
 
 /** See {@link PackReader.frames}. */
 export interface FramesOptions {
-	/** Payloads are left to the consumer, who checks them against the checksum. */
-	readonly trustPayload?: boolean;
-	/** The pack's index, where the caller has read it. */
-	readonly index?: PackIndex;
 	readonly signal?: AbortSignal | undefined;
 }
 
@@ -110,7 +106,7 @@ export class PackReader {
 		options: FramesOptions = {},
 	): AsyncGenerator<{ readonly span: BatchSpan; readonly frame: BatchFrame }> {
 		const pack = this.#registry.get(slot);
-		const index = options.index ?? (await this.index(slot));
+		const index = await this.index(slot);
 		const groups = groupSpans(index, spans);
 		const read = (group: SpanGroup | undefined) => {
 			const reading = group === undefined ? undefined : this.#objects.range(pack, group.offset, group.byteLength);
@@ -124,20 +120,14 @@ export class PackReader {
 			next = read(groups[i + 1]);
 			if (bytes === undefined) return;
 			for (const span of group.spans) {
-				const frame = this.#check(bytes, span.offset - group.offset, span.offset, objectName(pack.identity), options);
+				const frame = this.#check(bytes, span.offset - group.offset, span.offset, objectName(pack.identity));
 				yield { span, frame };
 			}
 		}
 	}
 
-	#check(
-		bytes: Uint8Array<ArrayBuffer>,
-		at: number,
-		offset: number,
-		object: string,
-		options: { readonly trustPayload?: boolean } = {},
-	): BatchFrame {
-		const frame = readFrame(this.#engine, bytes, at, { object, offset }, options);
+	#check(bytes: Uint8Array<ArrayBuffer>, at: number, offset: number, object: string): BatchFrame {
+		const frame = readFrame(this.#engine, bytes, at, { object, offset });
 		if (frame.type !== RECORD_TYPES.batch)
 			throw new SnapshotError("corrupt", "is no batch", { object, record: frame.record });
 		const header = bytes.subarray(at, at + FRAME_HEADER_BYTES);
@@ -149,16 +139,9 @@ export class PackReader {
 		return frame;
 	}
 
-	/** Index and trailer of a stored pack, read again. Views of one run of bytes that begins at the index. */
-	async readEnd(slot: number): Promise<{ readonly index: PackIndex; readonly bytes: Uint8Array<ArrayBuffer> }> {
-		const pack = this.#registry.get(slot);
-		const { offset, bytes } = await this.#end(pack);
-		return { bytes, index: readIndex(this.#engine, bytes, offset, pack, { object: objectName(pack.identity) }) };
-	}
-
 	async #readIndex(pack: PackReference): Promise<PackIndex> {
 		const { offset, bytes } = await this.#end(pack);
-		return readIndex(this.#engine, bytes, offset, pack, { object: objectName(pack.identity) });
+		return readPackIndex(this.#engine, bytes, offset, pack);
 	}
 
 	async #end(pack: PackReference): Promise<{ readonly offset: number; readonly bytes: Uint8Array<ArrayBuffer> }> {
@@ -169,13 +152,13 @@ export class PackReader {
 }
 
 /** Index and trailer of a pack, checked against what refers to the pack. `bytes` begin at the index. */
-function readIndex(
+export function readPackIndex(
 	engine: Engine,
 	bytes: Uint8Array<ArrayBuffer>,
 	offset: number,
 	pack: PackReference,
-	place: Place & { readonly object: string },
 ): PackIndex {
+	const place = { object: objectName(pack.identity) };
 	const frame = readFrame(engine, bytes, 0, { object: place.object, offset });
 	const end = FRAME_HEADER_BYTES + frame.payload.byteLength;
 	const last = readFrame(engine, bytes, end, { object: place.object, offset: offset + end });
@@ -219,14 +202,15 @@ function spanBytes(index: PackIndex, { first, count }: BatchSpan): number {
 	return FRAME_HEADER_BYTES + index.payloadOffset(last) + index.byteLength(last);
 }
 
-interface SpanGroup {
+/** Neighbouring batches that are read in one go. */
+export interface SpanGroup {
 	readonly offset: number;
 	readonly byteLength: number;
 	readonly spans: readonly BatchSpan[];
 }
 
 /** Neighbouring batches together, up to a few MiB. */
-function groupSpans(index: PackIndex, spans: readonly BatchSpan[]): SpanGroup[] {
+export function groupSpans(index: PackIndex, spans: readonly BatchSpan[]): SpanGroup[] {
 	const groups: { offset: number; byteLength: number; spans: BatchSpan[] }[] = [];
 	for (const span of spans) {
 		const byteLength = spanBytes(index, span);
