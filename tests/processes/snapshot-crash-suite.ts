@@ -7,7 +7,7 @@ import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import type { TestRuntime } from "../contract/suites/test-runtime.ts";
 import { environment } from "../simulation/environment.ts";
 
-/** Kills in all; a thousand take a quarter of an hour. */
+/** Kills of lone writers; crash.mjs runs a thousand. */
 const RUNS = Number(environment("PAGEFERRY_CRASH_RUNS") ?? 24);
 const SEED = Number(environment("PAGEFERRY_CRASH_SEED") ?? 20_262);
 
@@ -21,9 +21,10 @@ interface Maker {
 	readonly finished: Promise<void>;
 }
 
-async function startMaker(runtime: TestRuntime, folder: string, seed: number): Promise<Maker> {
-	const make = seed % 2 === 1 && runtime.foreignProgram !== undefined ? runtime.foreignProgram : runtime.program;
-	const process = await runtime.platform.processes.start(make("snapshot-maker", folder, String(seed)));
+/** @param number - odd ones run on the other runtime, where there is one. */
+async function startMaker(runtime: TestRuntime, folder: string, number: number): Promise<Maker> {
+	const make = number % 2 === 1 && runtime.foreignProgram !== undefined ? runtime.foreignProgram : runtime.program;
+	const process = await runtime.platform.processes.start(make("snapshot-maker", folder, String(SEED + number)));
 	const kept = new Map<string, string>();
 	const leaving = new Set<string>();
 	let onStart = () => {};
