@@ -29,7 +29,9 @@ export function setBits(bits: Uint8Array, first: number, count: number): void {
 /** @returns the number of set bits */
 export function countBits(bits: Uint8Array): number {
 	let count = 0;
-	for (let byte of bits) for (; byte !== 0; byte &= byte - 1) count++;
+	for (let i = 0; i < bits.length; i++)
+		if (bits[i] === 0xff) count += 8;
+		else for (let byte = bits[i]!; byte !== 0; byte &= byte - 1) count++;
 	return count;
 }
 
@@ -41,7 +43,10 @@ export function forEachRun(bits: Uint8Array, pageCount: number, run: (first: num
 		else if (((byte >>> (page & 7)) & 1) === 0) page++;
 		else {
 			const first = page;
-			while (page < pageCount && ((bits[page >>> 3]! >>> (page & 7)) & 1) === 1) page++;
+			// Whole bytes where they are full: these sets are often one run.
+			while (page < pageCount && ((bits[page >>> 3]! >>> (page & 7)) & 1) === 1)
+				page += page % 8 === 0 && bits[page >>> 3] === 0xff ? 8 : 1;
+			page = Math.min(page, pageCount);
 			run(first, page - first);
 		}
 	}

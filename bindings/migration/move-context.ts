@@ -8,6 +8,7 @@ import type { MovePhase } from "../handover/move-error.ts";
 import type { PauseHold } from "../handover/pause-turn.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases } from "../handover/phases.ts";
 import { StallWatch } from "../handover/stall-watch.ts";
+import type { ServingRoom } from "../paging/serving-room.ts";
 import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { RoundFacts } from "../policies/convergence.ts";
 import { fixedRate } from "../policies/pacing.ts";
@@ -40,6 +41,8 @@ export class MoveContext {
 	readonly #progress: ProgressReport;
 	/** What the guest uses, noted from the handshake on, if pages may be left. */
 	order: OrderCursor | undefined;
+	/** What serving them will work in. */
+	servingRoom: ServingRoom | undefined;
 	/** Serves the pages that are left, if there are any. */
 	serving: ServingSession | undefined;
 	/** From here on the target may run. */

@@ -1,12 +1,14 @@
 /** The first phases of a move's source: handshake, missing code, and the target's set-up. See move.ts. */
 import { MoveError } from "../handover/move-error.ts";
+import { ServingRoom } from "../paging/serving-room.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { GuestLayout } from "../ports/guest.ts";
 import { isOrderedGuest } from "../ports/ordered-guest.ts";
+import { isStandbyGuest } from "../ports/standby-guest.ts";
 import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { chunks } from "./chunks.ts";
-import { learningTime } from "./following-pages.ts";
+import { checkpointInterval, learningTime } from "./following-pages.ts";
 import type { MoveContext } from "./move-context.ts";
 
 /** Handshake, missing code, the target's set-up, and the ledger's first word. */
@@ -15,6 +17,9 @@ export async function openMove(move: MoveContext): Promise<void> {
 	const faulting = move.technique.push !== undefined;
 	if (faulting && !isFaultingGuest(guest))
 		throw new MoveError("refused", `a ${guest.kind} guest cannot run while pages are missing: use pre-copy`);
+	const checkpoints = faulting ? checkpointInterval(move.technique.following ?? {}) : undefined;
+	if (checkpoints !== undefined && !isStandbyGuest(guest))
+		throw new MoveError("refused", `a ${guest.kind} guest cannot take checkpoints back: leave 'checkpoints' out`);
 	const layout = guest.state.layout();
 	const welcome = await move.phases.run("handshake", move.deadlines.handshakeMs, async (signal) => {
 		if (!(await move.ledger.step(move.moveId, undefined, "moving")))
@@ -28,6 +33,7 @@ export async function openMove(move: MoveContext): Promise<void> {
 			technique: move.technique.name,
 			verification: move.verification,
 			...(faulting ? { faulting } : {}),
+			...(checkpoints === undefined ? {} : { checkpoints }),
 			layout,
 		});
 		return move.conversation.expect("welcome", signal);
@@ -35,6 +41,8 @@ export async function openMove(move: MoveContext): Promise<void> {
 	move.watch.setupMs = await move.phases.run("set-up", move.deadlines.setUpMs, async (signal) => {
 		// What the guest uses while the target is set up is what it will want first.
 		const learnt = faulting ? await learnOrder(move, signal) : undefined;
+		if (move.technique.push !== undefined)
+			move.servingRoom = new ServingRoom(guest.pages.pageCount, move.technique.push);
 		for (const hash of welcome.missing) await sendResource(move, layout, hash);
 		const { setupMs } = await move.conversation.expect("prepared", signal);
 		await learnt?.();

@@ -1,12 +1,13 @@
 /** How the pages of a move travel up to the handover: live rounds, pause, final round, pages that are left. See move.ts. */
 import { MoveError } from "../handover/move-error.ts";
 import { holdPaused, MOVE } from "../handover/pause-turn.ts";
-import { missingRecords } from "../paging/missing-record.ts";
+import { countPages, missingRecords } from "../paging/missing-record.ts";
 import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { StopReason } from "../policies/convergence.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import type { PageBits } from "../ports/guest.ts";
 import { isOrderedGuest } from "../ports/ordered-guest.ts";
+import { checkpointInterval } from "./following-pages.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { TransferSteps } from "./move-options.ts";
 import { ServingSession } from "./serving.ts";
@@ -76,16 +77,20 @@ async function pauseAndLeave(move: MoveContext): Promise<void> {
 	await move.phases.run("final-round", move.deadlines.stateMs, async (signal) => {
 		const owed = await move.iteration.left(signal);
 		const pinned = isFaultingGuest(guest) ? await guest.faulting.pinned() : new Uint8Array(0);
-		await move.iteration.finalOf(
-			owed.map((byte, i) => byte & (pinned[i] ?? 0)),
-			signal,
-		);
-		for (const [i, byte] of pinned.entries()) owed[i]! &= ~byte;
-		if (owed.every((byte) => byte === 0)) return;
+		await sendPinned(move, owed, pinned, signal);
+		if (countPages(owed) === 0) return;
 		for (const record of missingRecords(owed, move.iteration.hashes.pageCount)) await move.conversation.send(record);
 		move.serving = makeServing(move, owed, (await move.order?.recentFirst()) ?? new Uint32Array(0));
 	});
 	move.watch.mark("rounds-done");
+}
+
+/** Sends those of the pages that are owed which the guest cannot fault on; afterwards they are not owed. */
+async function sendPinned(move: MoveContext, owed: PageBits, pinned: PageBits, signal: AbortSignal): Promise<void> {
+	if (countPages(pinned) === 0) return; // most guests
+	const own = owed.map((byte, i) => byte & (pinned[i] ?? 0));
+	await move.iteration.finalOf(own, signal);
+	for (let i = 0; i < own.length; i++) owed[i]! &= ~own[i]!;
 }
 
 function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): ServingSession {
@@ -97,6 +102,8 @@ function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): Se
 		...{ iteration: move.iteration, watch: move.watch, deadlines: move.deadlines },
 		compression: move.options.compression ?? compressOnSlowLinks,
 		push: move.technique.push!,
+		checkpointed: checkpointInterval(move.technique.following ?? {}) !== undefined,
+		room: move.servingRoom,
 		report: (phase) => move.report(phase),
 	});
 }

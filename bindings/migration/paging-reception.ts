@@ -5,8 +5,11 @@
  *     │ │ └───▶ corrupt       some are not: reported, cannot be undone; the guest runs with them
  *     │ └─ link lost ──▶ interrupted ──recover──▶ (running)   the guest waits only where it touches a missing page
  *     │                       └────abandon──▶ lost            the source will never come back: the caller decides
+ *     └─ lease lost ─▶ fenced                                 with checkpoints: somebody else may run the guest
  */
+import type { CheckpointFigures } from "../epochs/checkpoint-loop.ts";
 import { MoveError } from "../handover/move-error.ts";
+import { holdPaused } from "../handover/pause-turn.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
 import { countPages } from "../paging/missing-record.ts";
 import type { PageClient } from "../paging/page-client.ts";
@@ -14,8 +17,10 @@ import { zeroBatches } from "../paging/zero-fill.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FaultingGuest, FaultReport } from "../ports/faulting-guest.ts";
 import type { PageBits } from "../ports/guest.ts";
+import type { LeaseGrant } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
 import { decodeRecord } from "../wire/records.ts";
+import type { Protection } from "./protection.ts";
 
 /** How paging ended, or why it cannot go on. */
 export type PagingEnd =
@@ -30,6 +35,11 @@ export type PagingEnd =
 			readonly missing: PageBits;
 			readonly missingPages: number;
 	  }
+	/**
+	 * The lease has ended, so that the source may have revived the guest: it is paused here for good, and what it said since
+	 * the last checkpoint that the source has is dropped.
+	 */
+	| { readonly outcome: "fenced"; readonly missing: PageBits; readonly missingPages: number }
 	/** The caller has given the source up: these pages are lost. */
 	| { readonly outcome: "lost"; readonly missing: PageBits; readonly missingPages: number };
 
@@ -41,10 +51,14 @@ interface ReceivedPagesServices {
 	readonly client: PageClient;
 	/** Where a recovery finds this reception. */
 	readonly receptions: Map<string, ReceivedPages> | undefined;
+	/** Where the guest's changes go back to the source. */
+	readonly protection: Protection | undefined;
 }
 
 /** How long a last word may take, in ms. */
 const FAREWELL_MS = 10_000;
+/** A guest that has lost its lease is waited for as long as its call takes: a day, in ms. */
+const FOREVER_MS = 86_400_000;
 
 /** The target's hold on a guest whose pages are still coming. Part of what `receiveGuest` returns. */
 export class ReceivedPages {
@@ -52,6 +66,7 @@ export class ReceivedPages {
 	#ended: Promise<PagingEnd>;
 	#link: Link | undefined;
 	#over = false;
+	#fenced = false;
 
 	/** Starts to take pages from the move's own link. */
 	constructor(services: ReceivedPagesServices, link: Link) {
@@ -80,6 +95,16 @@ export class ReceivedPages {
 		return this.#services.client.duplicates;
 	}
 
+	/** What checkpoints have cost so far; undefined where none go back to the source. */
+	get checkpoints(): CheckpointFigures | undefined {
+		return this.#services.protection?.figures;
+	}
+
+	/** The lease as it was renewed last, where checkpoints go back: while they do it is renewed here. */
+	get grant(): LeaseGrant | undefined {
+		return this.#services.protection?.grant;
+	}
+
 	/** What the guest has felt so far. */
 	get faultReport(): FaultReport {
 		return this.#services.guest.faulting.faultReport();
@@ -95,6 +120,7 @@ export class ReceivedPages {
 	 * @returns how it went on; a failure leaves everything as it was, for another try.
 	 */
 	async recover(link: Link): Promise<PagingEnd> {
+		let epoch: number | undefined;
 		try {
 			const limits = { deadlineMs: FAREWELL_MS };
 			const frame = await withDeadline(this.#services.clock, limits, () => link.receive());
@@ -102,6 +128,7 @@ export class ReceivedPages {
 				const record = decodeRecord(frame);
 				if (record?.type !== "recover" || record.moveId !== this.moveId)
 					throw new MoveError("protocol", `expected the recovery of the move '${this.moveId}'`);
+				epoch = record.epoch;
 			} finally {
 				frame.release();
 			}
@@ -109,15 +136,18 @@ export class ReceivedPages {
 			link.abort(error);
 			return this.#interrupted(toMoveError(error, "paging", undefined));
 		}
-		return this.takeOver(link);
+		return this.takeOver(link, epoch);
 	}
 
-	/** {@link recover} over a link whose first record has been read: `receiveGuest` routes recoveries here. */
-	takeOver(link: Link): Promise<PagingEnd> {
+	/**
+	 * {@link recover} over a link whose first record has been read: `receiveGuest` routes recoveries here.
+	 * @param epoch - the last checkpoint that the source has.
+	 */
+	takeOver(link: Link, epoch = 0): Promise<PagingEnd> {
 		const before = this.#ended;
 		this.#link?.abort(new MoveError("link-lost", "another link has taken over"));
 		this.#ended = before.then((end) => {
-			if (end.outcome === "interrupted") return this.#run(link, true);
+			if (end.outcome === "interrupted") return this.#run(link, true, epoch);
 			link.abort(undefined);
 			return end;
 		});
@@ -137,30 +167,65 @@ export class ReceivedPages {
 		this.#link?.abort(new MoveError("cancelled", "the caller has given the source up"));
 		await this.#ended;
 		this.#ended = Promise.resolve(end);
-		if (lost === "discard") await guest.discard();
-		else {
+		if (lost === "discard") {
+			await this.#services.protection?.fence();
+			await guest.discard();
+		} else {
+			await this.#services.protection?.end();
 			for (const batch of zeroBatches(missing)) await guest.faulting.install(batch, () => undefined);
 			await guest.faulting.end();
 		}
 		return end;
 	}
 
-	async #run(link: Link, greet: boolean): Promise<PagingEnd> {
+	/**
+	 * The lease is lost: somebody else may run the guest. It stops here, and says nothing any more.
+	 * @internal
+	 */
+	async fence(): Promise<void> {
+		if (this.#over) return;
+		const { protection, guest, clock, client } = this.#services;
+		this.#fenced = true;
+		this.#settle();
+		await protection?.fence();
+		this.#link?.abort(new MoveError("lease", "the lease has ended: the source may run the guest"));
+		this.#ended = this.#ended.then(() => fencedEnd(client));
+		// In the middle of a call it stops at the next boundary; what it says until then is held for ever.
+		await holdPaused(guest, { operation: "a lost lease", clock, deadlineMs: FOREVER_MS }).catch(() => undefined);
+	}
+
+	async #run(link: Link, greet: boolean, epoch = 0): Promise<PagingEnd> {
 		if (this.#over) {
 			link.abort(undefined);
 			return this.#interrupted(new MoveError("protocol", "this move's pages are settled"));
 		}
 		this.#link = link;
+		const { protection, client } = this.#services;
+		const stop = new AbortController();
+		let failure: unknown;
+		let protecting: Promise<void> = Promise.resolve();
 		try {
-			const end = await this.#services.client.run(link, greet);
+			if (epoch > 0) protection?.committed(epoch);
+			protecting = (protection?.run(link, stop.signal) ?? protecting).catch((error: unknown) => {
+				if (stop.signal.aborted) return; // it was told to stop
+				failure = error;
+				link.abort(error);
+			});
+			const end = await client.run(link, greet).finally(async () => {
+				stop.abort();
+				await protecting;
+			});
+			if (protection?.holds === false) throw new MoveError("lease", "the lease has ended");
 			this.#settle();
+			await protection?.end();
 			await this.#services.guest.faulting.end();
 			const closing = withDeadline(this.#services.clock, { deadlineMs: FAREWELL_MS }, () => link.close());
 			await closing.catch(() => link.abort(undefined)); // everything has been said
 			if (end.outcome === "complete") return end;
 			return { outcome: "corrupt", pageIndices: end.pageIndices, corruptPages: end.pageCount };
 		} catch (error) {
-			return this.#interrupted(toMoveError(error, "paging", undefined));
+			if (this.#fenced) return fencedEnd(client);
+			return this.#interrupted(toMoveError(failure ?? error, "paging", undefined));
 		} finally {
 			this.#link = undefined;
 		}
@@ -176,4 +241,8 @@ export class ReceivedPages {
 		this.#over = true;
 		this.#services.receptions?.delete(this.moveId);
 	}
+}
+
+function fencedEnd({ missing, missingPages }: PageClient): PagingEnd {
+	return { outcome: "fenced", missing, missingPages };
 }

@@ -4,11 +4,14 @@
  *   handed over ──serve──▶ complete ──▶ moved     the target has every page, and they are the source's
  *        │          │ └──────────────▶ corrupt   it has other pages: reported, cannot be undone
  *        │          └─ link lost ─▶ interrupted ──recover──▶ (serve)
- *        │                              └────abandon──▶ lost
+ *        │                            │ └────abandon──▶ lost
+ *        │                            └─revive─▶ revived     where the target's changes have come back as checkpoints
  *        └─ link lost around go ─▶ unconfirmed ──recover──▶ (serve), or kept if the target has declined
  *
  * Invariant: the copy here stays paused and whole until the target has accepted every page or the caller has given it up.
+ * Checkpoints change only pages that the target has; what it still needs stays as it was.
  */
+import { CheckpointFollower } from "../epochs/checkpoint-follower.ts";
 import { Conversation } from "../handover/conversation.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
@@ -17,17 +20,21 @@ import { type Deadlines, toMoveError, withDeadline } from "../handover/phases.ts
 import { countPages } from "../paging/missing-record.ts";
 import { noteOwing } from "../paging/owing.ts";
 import { PageServer, type ServingEnd, type ServingFacts } from "../paging/page-server.ts";
+import type { ServingRoom } from "../paging/serving-room.ts";
 import type { CompressionPolicy } from "../policies/compression.ts";
 import type { PushOrder } from "../policies/push-order.ts";
+import { isCalledGuest } from "../ports/called-guest.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Guest, PageBits } from "../ports/guest.ts";
 import type { Lease } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
+import { isStandbyGuest } from "../ports/standby-guest.ts";
 import type { Iteration } from "../rounds/iteration.ts";
 import type { PagingReport } from "../wire/records.ts";
 import type { MoveMetrics, PagingMetrics, TechniqueName, Verification } from "./metrics.ts";
 import { decideMove } from "./resolve.ts";
 import type { OwedPages, PostCopyResult } from "./results.ts";
+import { type ReviveOptions, reviveGuest } from "./revive.ts";
 import type { ServedPages, Stopwatch } from "./stopwatch.ts";
 
 /** What a move hands on to the serving of its pages. */
@@ -49,6 +56,10 @@ export interface ServingContext {
 	readonly recent: Uint32Array;
 	/** How {@link recent} is known. */
 	readonly order: PagingMetrics["order"];
+	/** Made before the switch. */
+	readonly room: ServingRoom | undefined;
+	/** Whether the target's changes come back as checkpoints. */
+	readonly checkpointed: boolean;
 	/** Says that something has happened. */
 	readonly report: (phase: "paging" | "done") => void;
 }
@@ -66,10 +77,17 @@ export class ServingSession implements OwedPages {
 	#resentPages = 0;
 	readonly #earlier = { networkFaults: 0, inFlightWaits: 0, pushedPages: 0, zeroPages: 0 };
 	#report: PagingReport | undefined;
+	readonly #follower: CheckpointFollower | undefined;
+	/** The target may know that it has everything, and then this copy is of no use any more. */
+	#accepted = false;
 
 	constructor(context: ServingContext) {
 		this.#context = context;
 		this.#owed = context.owed;
+		const { guest, checkpointed } = context;
+		if (!checkpointed) return;
+		if (!isStandbyGuest(guest)) throw new TypeError("guest: cannot take checkpoints back");
+		this.#follower = new CheckpointFollower({ guest, mayChange: (page) => this.#server?.isUnsent(page) !== true });
 	}
 
 	get moveId(): string {
@@ -95,14 +113,18 @@ export class ServingSession implements OwedPages {
 		return { outcome: "unconfirmed", moveId: this.moveId, error, metrics: this.#metrics(), paging: this };
 	}
 
-	/** Puts the pages in order: takes a few ms for a large guest, so it is done while the target has work of its own. */
+	/** Puts the pages in order, while the target has work of its own. */
 	prepare(conversation: Conversation): void {
-		const { guest, clock, iteration, deadlines, push, recent, verification, compression } = this.#context;
+		const { guest, clock, iteration, deadlines, push, recent, verification, compression, room } = this.#context;
 		this.#server = new PageServer(
-			{ guest, clock, conversation, hashes: iteration.hashes },
+			{ guest, clock, conversation, hashes: iteration.hashes, room },
 			{
 				...{ owed: this.#owed, recent, push, verification, compression, stallMs: deadlines.stallMs },
 				onChange: () => this.#context.report("paging"),
+				onAccept: () => {
+					this.#accepted = true;
+				},
+				...(this.#follower === undefined ? {} : { follower: this.#follower }),
 			},
 		);
 	}
@@ -114,7 +136,13 @@ export class ServingSession implements OwedPages {
 		this.#confirmed = true;
 		this.#active = true;
 		noteOwing(guest, "running");
-		await ledger.step(this.moveId, "released", "moved").catch(() => false); // `released` already says: never resume
+		if (isCalledGuest(guest)) guest.turnCallsAway();
+		// `released` already says: never resume. With checkpoints it may come back.
+		if (this.#follower === undefined) await ledger.step(this.moveId, "released", "moved").catch(() => false);
+		this.#follower?.follow({
+			acknowledge: (epoch) => conversation.send({ type: "committed", epoch }, "urgent"),
+			fail: (error) => conversation.drop(error),
+		});
 		await iteration.detach().catch(() => undefined); // the tracker of a guest that does not run any more
 		this.#context.report("paging");
 		try {
@@ -125,6 +153,7 @@ export class ServingSession implements OwedPages {
 			return await this.#interrupted(toMoveError(error, "paging", undefined), conversation);
 		} finally {
 			this.#active = false;
+			await this.#follower?.unfollow();
 		}
 	}
 
@@ -136,7 +165,8 @@ export class ServingSession implements OwedPages {
 		try {
 			const limits = { deadlineMs: deadlines.handshakeMs, peer: conversation.failed };
 			const missing = await withDeadline(clock, limits, async (signal) => {
-				await conversation.send({ type: "recover", moveId: this.moveId });
+				const epoch = this.#follower?.lastEpoch;
+				await conversation.send({ type: "recover", moveId: this.moveId, ...(epoch === undefined ? {} : { epoch }) });
 				return this.#readMissing(conversation, signal);
 			});
 			if (missing === "declined") return await this.#takeBack(conversation);
@@ -159,6 +189,37 @@ export class ServingSession implements OwedPages {
 			"the target was given up: what the guest did there is lost; its state at the switch is here, paused";
 		const error = new MoveError("peer", message, { phase: "paging" });
 		return { outcome: "lost", moveId: this.moveId, error, metrics: this.#metrics() };
+	}
+
+	async revive(options: ReviveOptions = {}): Promise<PostCopyResult> {
+		if (this.#active) throw new TypeError("revive: the pages are being served");
+		const { guest, clock, ledger, lease, iteration } = this.#context;
+		const follower = this.#follower;
+		if (follower === undefined || !isStandbyGuest(guest))
+			throw new TypeError("revive: no checkpoints have come back from the target; abandon says that it is lost");
+		const { moveId } = this;
+		this.#active = true;
+		try {
+			if (this.#accepted)
+				throw new MoveError("peer", "the target may know that it has every page, and run without this copy", {
+					phase: "paging",
+				});
+			await follower.unfollow();
+			const grant = await reviveGuest({ guest, clock, ledger, lease, moveId }, options);
+			const { lastEpoch: epoch } = follower;
+			const error = new MoveError("peer", `the target is gone: the guest runs here, from checkpoint ${epoch}`, {
+				phase: "paging",
+			});
+			const metrics = this.#metrics();
+			await iteration.close();
+			return { outcome: "revived", moveId, epoch, grant, error, metrics };
+		} catch (error) {
+			const outcome = this.#confirmed ? "interrupted" : "unconfirmed";
+			const reason = toMoveError(error, "paging", options.signal);
+			return { outcome, moveId, error: reason, metrics: this.#metrics(), paging: this };
+		} finally {
+			this.#active = false;
+		}
 	}
 
 	/** What has not arrived at the target, as it says. */
@@ -211,7 +272,8 @@ export class ServingSession implements OwedPages {
 	}
 
 	async #complete(conversation: Conversation): Promise<PostCopyResult> {
-		const { guest, watch, iteration, report } = this.#context;
+		const { guest, watch, iteration, ledger, report } = this.#context;
+		if (this.#follower !== undefined) await ledger.step(this.moveId, "released", "moved").catch(() => false); // never resumed
 		watch.mark("released");
 		this.#bytesOnWire += conversation.bytesSent;
 		const metrics = this.#metrics();
@@ -306,6 +368,7 @@ export class ServingSession implements OwedPages {
 					maximumMs: report?.maximumMs ?? 0,
 					histogram: report?.histogram ?? [],
 				},
+				...(this.#follower === undefined ? {} : { checkpoints: this.#follower.figures }),
 				...(touched === undefined ? {} : { pushedInVain: Math.max(0, owedPages - touched) }),
 				timeline: this.#server?.facts.timeline ?? [],
 			},

@@ -5,7 +5,8 @@
  *    ▲ │ batch                             └──hashes──▶ naming ──hashes … all pages──▶ corrupt
  *    └─┘                                                 ▲ │ hashes
  *                                                        └─┘
- * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing. A record that a state does not allow is an error naming both.
+ * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing, and
+ * so may `committed` where checkpoints go back. A record that a state does not allow is an error naming both.
  */
 import { MoveError } from "../handover/move-error.ts";
 import type { BatchRecord, HashesRecord, Record } from "../wire/records.ts";
@@ -24,16 +25,19 @@ export type ClientState =
 export type ClientAction =
 	| { readonly do: "nothing" }
 	| { readonly do: "install"; readonly record: BatchRecord }
+	| { readonly do: "commit"; readonly epoch: number }
 	| { readonly do: "compare"; readonly record: HashesRecord; readonly last: boolean }
 	| { readonly do: "end" };
 
-/** One step. @throws {MoveError} `protocol` for a record that the state does not allow or that leaves a gap. */
+/** One step. @param checkpointing - this side's changes go back as checkpoints. @throws {MoveError} `protocol` for a record that the state does not allow or that leaves a gap. */
 export function stepClient(
 	state: ClientState,
 	record: Record,
 	pageCount: number,
+	checkpointing = false,
 ): { readonly state: ClientState; readonly action: ClientAction } {
 	if (record.type === "alive") return { state, action: { do: "nothing" } };
+	if (checkpointing && record.type === "committed") return { state, action: { do: "commit", epoch: record.epoch } };
 	if (state.name === "paging" && record.type === "batch") return { state, action: { do: "install", record } };
 	if (state.name === "completing" && record.type === "accepted")
 		return { state: { name: "complete" }, action: { do: "end" } };

@@ -17,9 +17,19 @@ export function hasPage(bits: PageBits, page: number): boolean {
 	return ((bits[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0;
 }
 
-/** The number of pages in the set. */
+/** The number of pages in the set. Counts 32 at a time: it is asked for while the guest stands still. */
 export function countPages(bits: PageBits): number {
+	const aligned = bits.byteOffset % 4 === 0 ? bits : bits.slice();
+	const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >>> 2);
 	let count = 0;
-	for (let byte of bits) for (; byte !== 0; byte &= byte - 1) count++;
+	for (let i = 0; i < words.length; i++) count += countBits(words[i]!);
+	for (let i = words.length * 4; i < bits.length; i++) count += countBits(bits[i]!);
 	return count;
+}
+
+/** The number of bits set in a u32: pairs, fours, bytes, and their sum. */
+function countBits(word: number): number {
+	const pairs = word - ((word >>> 1) & 0x55555555);
+	const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+	return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -32,6 +32,8 @@ export interface ClientServices {
 	readonly hashes: PageHashTable;
 	/** Longest silence of the source, in ms: then the link counts as lost. */
 	readonly stallMs: number;
+	/** Where changes go back as checkpoints: the source has this one. */
+	readonly onCommitted?: (epoch: number) => void;
 }
 
 /** How paging ended over a link that held. */
@@ -156,12 +158,14 @@ export class PageClient {
 			if (record.type === "abort")
 				throw new MoveError("peer", `the source gave up (${record.code}): ${record.message}`);
 			this.#lastNewsMs = this.#services.clock.now();
-			const { state, action } = stepClient(this.#state, record, this.#services.hashes.pageCount);
+			const { hashes, onCommitted } = this.#services;
+			const { state, action } = stepClient(this.#state, record, hashes.pageCount, onCommitted !== undefined);
 			this.#state = state;
 			if (action.do === "install") {
 				keep = true;
 				this.#install(link, action.record, frame);
-			} else if (action.do === "compare") this.#compare(link, action.record, action.last);
+			} else if (action.do === "commit") onCommitted?.(action.epoch);
+			else if (action.do === "compare") this.#compare(link, action.record, action.last);
 			else if (action.do === "end") this.#finish({ outcome: "complete" });
 		} finally {
 			if (!keep) frame.release();

@@ -12,8 +12,8 @@
  *
  * Source: spec section 1 (Hines et al.): active push, prepaging; the window and the comparison are ours.
  */
-import { createEngine, type Engine } from "../engine/engine.ts";
-import { PageList } from "../engine/page-list.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { PageList } from "../engine/page-list.ts";
 import type { Conversation } from "../handover/conversation.ts";
 import { MoveError } from "../handover/move-error.ts";
 import type { CompressionPolicy } from "../policies/compression.ts";
@@ -26,8 +26,9 @@ import { PageHashTable } from "../wire/digest.ts";
 import { MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import type { CompleteRecord, FaultRecord, PagingReport, Record, TakenRecord, Verification } from "../wire/records.ts";
 import { type PagingSample, Timeline } from "./fault-figures.ts";
-import { createPageQueue, type PageQueue } from "./page-queue.ts";
+import type { PageQueue } from "./page-queue.ts";
 import { judged, type ServerState, stepServer } from "./server-states.ts";
+import { ServingRoom } from "./serving-room.ts";
 
 /** What a page server works with. */
 export interface PageServices {
@@ -37,6 +38,8 @@ export interface PageServices {
 	readonly conversation: Conversation;
 	/** Of what was sent last, page by page: the server goes on noting. */
 	readonly hashes: PageHashTable;
+	/** Made before the switch; a new one if left out. */
+	readonly room?: ServingRoom | undefined;
 }
 
 /** What is to be served, and how. */
@@ -51,6 +54,10 @@ export interface PageServing {
 	readonly stallMs: number;
 	/** Called when a batch has gone or been taken. */
 	readonly onChange?: () => void;
+	/** Called before the target is told that it has everything. */
+	readonly onAccept?: () => void;
+	/** Where the target's changes come back as checkpoints: who takes their records, and which pages they have changed here. */
+	readonly follower?: { take(record: Record): void; readonly changedPages: ReadonlySet<number> };
 }
 
 /** What a page server has done so far. */
@@ -83,13 +90,14 @@ const HASH_STEP_PAGES = 1024;
 export class PageServer {
 	readonly #services: PageServices;
 	readonly #serving: PageServing;
-	readonly #engine: Engine = createEngine();
+	readonly #engine: Engine;
 	readonly #queue: PageQueue;
 	readonly #list: PageList;
 	readonly #window = new PushWindow();
 	readonly #underWay = new Map<number, BatchUnderWay & { readonly pages: number }>();
 	readonly #timeline = new Timeline();
 	#startedMs: number;
+	readonly #unsent: Uint8Array | undefined;
 	#state: ServerState = { name: "serving" };
 	#wake: () => void = () => undefined;
 	#fail: (error: unknown) => void = () => undefined;
@@ -105,8 +113,12 @@ export class PageServer {
 		this.#services = services;
 		this.#serving = serving;
 		const { owed, recent, push } = serving;
-		this.#queue = createPageQueue(this.#engine, owed, services.hashes.pageCount, recent, push);
-		this.#list = new PageList(this.#engine, 64);
+		const { pageCount } = services.hashes;
+		const { room = new ServingRoom(pageCount, push) } = services;
+		this.#engine = room.engine;
+		this.#list = room.list;
+		this.#queue = room.queues(pageCount).fill(owed, recent);
+		if (serving.follower !== undefined) this.#unsent = serving.owed.slice();
 		this.#startedMs = services.clock.now();
 		this.#lastNewsMs = this.#startedMs;
 	}
@@ -152,8 +164,13 @@ export class PageServer {
 		}
 	}
 
+	/** Whether a page has not left yet. Only known where checkpoints come back. */
+	isUnsent(page: number): boolean {
+		return ((this.#unsent?.[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0;
+	}
+
 	#take(record: Record): void {
-		const { state, action } = stepServer(this.#state, record);
+		const { state, action } = stepServer(this.#state, record, this.#serving.follower !== undefined);
 		this.#state = state;
 		this.#lastNewsMs = this.#services.clock.now();
 		switch (action.do) {
@@ -167,6 +184,9 @@ export class PageServer {
 				break;
 			case "judge":
 				this.#judge(action.record).catch((error: unknown) => this.#fail(error));
+				break;
+			case "follow":
+				this.#serving.follower?.take(action.record);
 				break;
 			case "end": {
 				const { pageIndices, pageCount } = action.record;
@@ -227,6 +247,7 @@ export class PageServer {
 		const { guest, clock, conversation, hashes } = this.#services;
 		// Charged at full size until the encoder has said what it is: what is handed out is in flight.
 		const sent = this.#window.sent(pages.length * PAGE_BYTES, clock.now());
+		if (this.#unsent !== undefined) for (const page of pages) this.#unsent[page >>> 3]! &= ~(1 << (page & 7));
 		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length });
 		const run = async (): Promise<void> => {
 			const compress = this.#serving.compression(this.#window.bytesPerMs);
@@ -266,6 +287,7 @@ export class PageServer {
 		const same = own.digest(new Uint8Array(0)) === digest;
 		this.#state = judged(this.#state, same);
 		if (same) {
+			this.#serving.onAccept?.();
 			await conversation.send({ type: "accepted" });
 			this.#finish({ corruptPages: [], corruptCount: 0, report });
 			return;
@@ -287,6 +309,9 @@ export class PageServer {
 			const pages = Uint32Array.from({ length: count }, (_, i) => first + i);
 			frozen.set(pages, await guest.pages.hashes(first, count));
 		}
+		// What checkpoints have changed here went out before, as its hash was noted then.
+		for (const page of this.#serving.follower?.changedPages ?? [])
+			if (page < hashes.pageCount) frozen.set(Uint32Array.of(page), hashes.rangeBytes(page, 1));
 		return frozen;
 	}
 

@@ -5,7 +5,8 @@
  *    ▲ │ fault, taken        └──(other digest: hashes)──▶ naming ──corrupt──▶ corrupt
  *    └─┘
  *
- * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing. A record that a state does not allow is an error naming both.
+ * Parenthesised arrows are this side's own events; `alive` may come at any time and changes nothing, and so may parts of a
+ * checkpoint where they were asked for, which the follower judges (epochs/). A record that a state does not allow is an error naming both.
  */
 import { MoveError } from "../handover/move-error.ts";
 import type { CompleteRecord, CorruptRecord, FaultRecord, Record, TakenRecord } from "../wire/records.ts";
@@ -24,14 +25,19 @@ export type ServerAction =
 	| { readonly do: "answer"; readonly record: FaultRecord }
 	| { readonly do: "acknowledge"; readonly record: TakenRecord }
 	| { readonly do: "judge"; readonly record: CompleteRecord }
+	| { readonly do: "follow"; readonly record: Record }
 	| { readonly do: "end"; readonly record: CorruptRecord };
 
-/** One step. @throws {MoveError} `protocol` for a record that the state does not allow. */
+const CHECKPOINT_PARTS: ReadonlySet<Record["type"]> = new Set(["epoch", "batch", "state", "checkpoint"]);
+
+/** One step. @param following - the target's changes come back as checkpoints. @throws {MoveError} `protocol` for a record that the state does not allow. */
 export function stepServer(
 	state: ServerState,
 	record: Record,
+	following = false,
 ): { readonly state: ServerState; readonly action: ServerAction } {
 	if (record.type === "alive") return { state, action: { do: "nothing" } };
+	if (following && CHECKPOINT_PARTS.has(record.type)) return { state, action: { do: "follow", record } };
 	if (state.name === "serving") {
 		if (record.type === "fault") return { state, action: { do: "answer", record } };
 		if (record.type === "taken") return { state, action: { do: "acknowledge", record } };

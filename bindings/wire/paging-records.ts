@@ -110,22 +110,40 @@ function decodeMissing(payload: Uint8Array<ArrayBuffer>, view: DataView): Missin
 		const count = view.getUint32(at + 4, true);
 		if (start <= end || count === 0 || start + count > pageCount)
 			throw new WireError("out-of-range", "missing", "runs", "must ascend, apart from each other, inside the range");
-		for (let page = start; page < start + count; page++) bits[page >>> 3]! |= 1 << (page & 7);
+		setRun(bits, start, start + count);
 		end = start + count;
 	}
 	return { type: "missing", firstPage, pageCount, bits };
 }
 
-/** Runs as (start, length) pairs; undefined if there are more than `limit`. */
+/**
+ * Sets the bits start … end − 1, whole bytes at a time: this record travels while the guest stands still, and most of one
+ * is a single run (512 MiB bit by bit: 4 ms in code that has not run before).
+ */
+function setRun(bits: Uint8Array, start: number, end: number): void {
+	const [first, last] = [start >>> 3, end >>> 3];
+	const [head, tail] = [0xff << (start & 7), (1 << (end & 7)) - 1];
+	if (first === last) {
+		bits[first]! |= head & tail;
+		return;
+	}
+	bits[first]! |= head;
+	bits.fill(0xff, first + 1, last);
+	if (tail !== 0) bits[last]! |= tail;
+}
+
+/** Runs as (start, length) pairs; undefined if there are more than `limit`. Skips whole bytes, as {@link setRun}. */
 function listRuns(bits: Uint8Array, pageCount: number, limit: number): number[] | undefined {
 	const runs: number[] = [];
 	for (let page = 0; page < pageCount; ) {
-		if (bits[page >>> 3] === 0) page = (page & ~7) + 8;
-		else if (((bits[page >>> 3]! >>> (page & 7)) & 1) === 0) page++;
+		const byte = bits[page >>> 3]! >>> (page & 7);
+		if (byte === 0) page = (page & ~7) + 8;
+		else if ((byte & 1) === 0) page++;
 		else {
 			const start = page;
-			while (page < pageCount && ((bits[page >>> 3]! >>> (page & 7)) & 1) === 1) page++;
-			runs.push(start, page - start);
+			while (page < pageCount && ((bits[page >>> 3]! >>> (page & 7)) & 1) === 1)
+				page += (page & 7) === 0 && bits[page >>> 3] === 0xff ? 8 : 1;
+			runs.push(start, Math.min(page, pageCount) - start);
 			if (runs.length > 2 * limit) return undefined;
 		}
 	}

@@ -65,6 +65,9 @@ interface GrowableBuffer extends SharedArrayBuffer {
 	grow(byteLength: number): void;
 }
 
+/** Segments that the usual push needs: one is written while another is read. */
+const PREFAULTED_SEGMENTS = 2;
+
 /** How far an arena may grow, in bytes: beyond it a batch waits until another was taken. Only address space is reserved. */
 const MAX_ARENA_BYTES = 2 ** 33;
 
@@ -123,6 +126,13 @@ export class InboxWriter {
 		this.#ring = new Int32Array(control, NUMBERS_OFFSET + pageCount * 4, slots);
 	}
 
+	/** Touches what every batch needs: fresh memory is filled at 0.35 GB/s. */
+	prefault(): void {
+		new Uint8Array(this.memory.control).fill(0);
+		while (this.#arena.byteLength < PREFAULTED_SEGMENTS * SEGMENT_BYTES && this.#addSegment());
+		new Uint8Array(this.#arena).fill(0);
+	}
+
 	/** Bytes that the arena has grown to. */
 	get heldBytes(): number {
 		return this.#arena.byteLength + this.memory.control.byteLength;
@@ -161,14 +171,17 @@ export class InboxWriter {
 
 	#makeRoom(size: number): boolean {
 		if (this.#used + size <= SEGMENT_BYTES) return true;
-		let free = this.#segments.indexOf(0);
-		if (free < 0) {
-			if (this.#arena.byteLength + SEGMENT_BYTES > this.#maximumBytes) return false;
-			this.#arena.grow(this.#arena.byteLength + SEGMENT_BYTES);
-			free = this.#segments.push(0) - 1;
-		}
-		this.#segment = free;
+		const free = this.#segments.indexOf(0);
+		if (free < 0 && !this.#addSegment()) return false;
+		this.#segment = free < 0 ? this.#segments.length - 1 : free;
 		this.#used = 0;
+		return true;
+	}
+
+	#addSegment(): boolean {
+		if (this.#arena.byteLength + SEGMENT_BYTES > this.#maximumBytes) return false;
+		this.#arena.grow(this.#arena.byteLength + SEGMENT_BYTES);
+		this.#segments.push(0);
 		return true;
 	}
 

@@ -30,6 +30,8 @@ export class WasmFaults implements FaultControl {
 	readonly #pageCount: () => number;
 	readonly #now: () => number;
 	#inbox: InboxWriter | undefined;
+	/** For a guest of the present size. */
+	#prepared: InboxWriter | undefined;
 	#onFault: (pageIndex: number) => void = () => undefined;
 	/** By record number. */
 	readonly #posted: Map<number, { readonly record: InboxRecord; readonly pending: Pending }> = new Map();
@@ -48,7 +50,7 @@ export class WasmFaults implements FaultControl {
 
 	/** Bytes that host and worker share now. */
 	get heldBytes(): number {
-		return this.#inbox?.heldBytes ?? 0;
+		return (this.#inbox ?? this.#prepared)?.heldBytes ?? 0;
 	}
 
 	async pinned(): Promise<PageBits> {
@@ -61,10 +63,18 @@ export class WasmFaults implements FaultControl {
 			throw new RangeError(
 				`missing: ${bitsByteLength(pageCount)} bytes for ${pageCount} pages, got ${missing.byteLength}`,
 			);
-		const inbox = new InboxWriter(pageCount, countBits(missing));
+		if (this.#prepared?.memory.pageCount !== pageCount) this.#prepared = new InboxWriter(pageCount, countBits(missing));
+		const inbox = this.#prepared;
+		this.#prepared = undefined;
 		await this.#worker.run({ name: "begin-faults", shared: inbox.memory, missing: missing.slice() });
 		this.#inbox = inbox;
 		this.#onFault = onFault;
+	}
+
+	/** Allocates and touches what {@link begin} will need. */
+	prepare(): void {
+		this.#prepared = new InboxWriter(this.#pageCount(), this.#pageCount());
+		this.#prepared.prefault();
 	}
 
 	install(batch: EncodedBatch, taken: () => void): Promise<InstalledPages> {
@@ -89,6 +99,7 @@ export class WasmFaults implements FaultControl {
 	}
 
 	async end(): Promise<void> {
+		this.#prepared = undefined;
 		await this.#worker.run({ name: "end-faults" });
 		this.#settle();
 		this.#ended = this.faultReport();

@@ -177,6 +177,7 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 			guest.dirty.tracker = facts.tracker === "scan" ? "scan" : "barrier";
 			keepCode(facts.module.hash, facts.compiled);
 			if (facts.program.hostAccess === "declared") guest.#declareFaults();
+			if (target?.faulting) guest.#faults?.prepare();
 			if (facts.ballooning)
 				Object.defineProperty(guest, "balloon", { value: new WasmBalloon(guest.#worker), enumerable: true });
 			if (target !== undefined) {

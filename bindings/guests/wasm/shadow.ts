@@ -4,7 +4,7 @@
 //   shard s: pages s × SHARD_PAGES …      [ encoder's regions │ bits of one step │ shadow, grows at the end ]
 //
 // Invariant: nothing else takes memory from a shard's engine once its shadow has begun, so the shadow has no gap.
-import { BatchEncoder } from "../../engine/batch.ts";
+import { BatchEncoder, batchLimitBytes } from "../../engine/batch.ts";
 import { Bitmap } from "../../engine/bitmap.ts";
 import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
@@ -160,10 +160,11 @@ export class Shadow implements ShadowedMemory {
 	/** Lets each kernel that works on the shadow run once: the first call of a kernel is slower. */
 	warm(): void {
 		const pageIndices = Uint32Array.of(0);
+		const into = new Uint8Array(batchLimitBytes(1));
 		for (const { encoder, region, firstPage } of this.#shards) {
 			pageIndices[0] = firstPage;
 			for (const compress of [false, true])
-				encoder.encode({ pageIndices, source: { kind: "region", region, firstPage }, compress, into: "view" });
+				encoder.encode({ pageIndices, source: { kind: "region", region, firstPage }, compress, into });
 			this.compare(firstPage, Math.min(STEP_PAGES, this.#pageCount - firstPage), new Uint8Array(STEP_PAGES / 8));
 		}
 	}

@@ -1,7 +1,8 @@
 // A started guest inside its worker, and what works beside it: which job may run when, and which code.
 import type { Clock } from "../../ports/clock.ts";
-import { GuestError } from "../../ports/guest.ts";
+import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
+import { bitsByteLength } from "../page-bits.ts";
 import type { AttachedVariant } from "./code-variants.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
@@ -10,6 +11,7 @@ import { type FaultEvents, FaultWork } from "./fault-work.ts";
 import { GuestInstance, type InstanceParts, LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import type { MemoryWatch } from "./host-access.ts";
 import type { LiveCode } from "./live-code.ts";
+import { MissingMap } from "./missing-map.ts";
 import { describeModule } from "./module/layout.ts";
 import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
@@ -344,6 +346,13 @@ async function prepareCode(live: LiveCode, tracker: TrackerName, isFaulting: boo
 	if (!isFaulting) return;
 	await live.ready(waitingVariant(tracker));
 	live.switchTo(waitingVariant(tracker));
+	rehearseFaults(live.map(waitingVariant(tracker)), live.memory.buffer.byteLength / PAGE_BYTES);
+}
+
+/** Touches the map of missing pages, and runs once what the switch will run: a first call is slower, and so is fresh memory. */
+function rehearseFaults(map: WebAssembly.Memory, pageCount: number): void {
+	const missing = new MissingMap(map, new Uint8Array(bitsByteLength(pageCount)).fill(1, 0, 1), pageCount);
+	missing.arrived(0);
 }
 
 /** Runs a job that nobody shares the thread with. */
