@@ -121,8 +121,7 @@ for (const format of ["xbzrle", "word-mask"] as const)
 		engine.allocate(PAGE);
 		const region = engine.allocate(2 * PAGE);
 		const end = engine.bytes.length;
-		// The delta ends where the memory ends, but for the slack that the word mask may read; or the page does.
-		const slack = format === "xbzrle" ? 0 : DELTA_SLACK_BYTES;
+		// The delta ends where the memory ends, but for the slack that may be read; or the page does.
 		const tail = { offset: end - 8192, byteLength: 8192 };
 		assert.ok(tail.offset > engine.usedBytes);
 		const guard = new Guard(engine, [tail, region]);
@@ -131,7 +130,7 @@ for (const format of ["xbzrle", "word-mask"] as const)
 			const bytes = mutate(seeds[below(seeds.length)]!, below);
 			const pageIsLast = i % 2 === 0;
 			const page = pageIsLast ? end - PAGE : region.offset + 64;
-			const from = pageIsLast ? region.offset : end - slack - bytes.length;
+			const from = pageIsLast ? region.offset : end - DELTA_SLACK_BYTES - bytes.length;
 			engine.bytes.fill(0xc3, page - 64, Math.min(end, page + PAGE + 64));
 			engine.bytes.set(bytes, from);
 			const reached = decode(from, bytes.length, page);
