@@ -1,7 +1,10 @@
-// Encodes a batch: a list of pages becomes bytes in one call.
+// Encodes a batch: a list of pages becomes bytes, some pages a call, so that their contents are still in the cache when the
+// caller copies what travels as it is.
 //
 //   per page   zero? → delta against what was sent last: unchanged? small? → hash → LZ4 → raw      whichever comes first
-//   at the end the checksum of all bytes, most of which are still in the cache
+//
+//   output     | header | table | payloads that are not raw, one after another |      its checksum is the batch's
+//   runs       { address, bytes } of the payloads in the batch's order: raw ones where the pages lie, others in the output
 //
 // LZ4 is not tried everywhere: memory of one kind lies together, so each region of 32 pages remembers how often it failed
 // in a row. After more than three failures it is spared attempts, 1, 3, 7, … up to the request's limit; a success ends that.
@@ -62,6 +65,13 @@ class Request {
   sent: u32;
   slots: u32;
   generation: u32;
+  /** Where the payloads of a call lie: 2 u32 for each of its pages at most. */
+  runs: u32;
+  /** Between calls: the next position, and the bytes of payloads so far, all and those in the output. */
+  position: u32;
+  payloadBytes: u32;
+  packedBytes: u32;
+  runCount: u32;
   /** Result. After a refusal byteLength is a position and zeroPages its page index. */
   byteLength: u32;
   zeroPages: u32;
@@ -72,7 +82,8 @@ class Request {
   /** Pages that LZ4 made smaller, and the bytes that it saved. */
   packed: u32;
   saved: u32;
-  /** XXH3-64 of the batch. */
+  unused: u32;
+  /** XXH3-64 of the output. */
   checksum: u64;
 }
 
@@ -134,7 +145,7 @@ function compress(request: Request, page: usize, pageIndex: u32, target: usize, 
   return 0;
 }
 
-/** @returns kind << 24 | payload length; the payload and the page's hash are written */
+/** @returns kind << 24 | payload length; the page's hash is written, and the payload unless it is the page itself */
 function encodePage(request: Request, page: usize, pageIndex: u32, hash: usize, payload: usize): u32 {
   const slots = request.slots;
   const sent = request.sent;
@@ -172,7 +183,6 @@ function encodePage(request: Request, page: usize, pageIndex: u32, hash: usize, 
   if (length < 0) {
     length = PAGE_BYTES;
     kind = KIND_RAW;
-    memory.copy(payload, page, PAGE_BYTES);
   }
   if (slots != 0) {
     const failed = old != 0 && (kind == KIND_RAW || kind == KIND_LZ4);
@@ -192,40 +202,77 @@ function count(request: Request, kind: u32): void {
   else request.deltaPages++;
 }
 
+/** Lists a payload behind the one before it, or as a part of it. */
+// @ts-ignore: decorator
+@inline
+function list(request: Request, at: u32, byteLength: u32): void {
+  const runs = <usize>request.runs;
+  const last = runs + ((request.runCount - 1) << 3);
+  if (request.runCount != 0 && load<u32>(last) + load<u32>(last, 4) == at) {
+    store<u32>(last, load<u32>(last, 4) + byteLength, 4);
+    return;
+  }
+  const next = runs + (request.runCount << 3);
+  store<u32>(next, at);
+  store<u32>(next, byteLength, 4);
+  request.runCount++;
+}
+
 /**
- * Encodes the batch that the request describes.
+ * Starts the batch that the request describes.
  * @returns OK, BAD_ORDER or BAD_INDEX; a refused list leaves the output and the versions sent untouched
  */
-export function batchEncode(at: usize): i32 {
+export function batchStart(at: usize): i32 {
   const request = changetype<Request>(at);
   const status = checkIndices(request);
   if (status != OK) return status;
   request.zeroPages = 0;
   request.packed = 0;
   request.saved = 0;
+  request.position = 0;
+  request.payloadBytes = 0;
+  request.packedBytes = 0;
+  return OK;
+}
+
+/** Encodes the next pages, at most so many, and lists their payloads in the runs. @returns pages that are left */
+export function batchEncode(at: usize, pages: u32): u32 {
+  const request = changetype<Request>(at);
   const isStaged = (request.options & STAGED) != 0;
-  const tableBytes = request.count * ENTRY_BYTES;
-  const payloads = <usize>request.output + HEADER_BYTES + tableBytes;
-  let entry = <usize>request.output + HEADER_BYTES;
-  let payload = payloads;
-  for (let position: u32 = 0; position < request.count; position++) {
-    const pageIndex = load<u32>(request.indices + (<usize>position << 2));
-    const page = request.base + (<usize>(isStaged ? position : pageIndex - request.firstPage) << 12);
+  const end = min(request.count, request.position + pages);
+  let entry = <usize>request.output + HEADER_BYTES + request.position * ENTRY_BYTES;
+  request.runCount = 0;
+  for (let position = request.position; position < end; position++) {
+    const pageIndex = load<u32>(<usize>request.indices + (position << 2));
+    const page = <usize>request.base + ((isStaged ? position : pageIndex - request.firstPage) << 12);
+    const payload = <usize>request.output + HEADER_BYTES + request.count * ENTRY_BYTES + request.packedBytes;
     const kindAndLength = encodePage(request, page, pageIndex, entry + 8, payload);
+    const kind = kindAndLength >> 24;
+    const length = kindAndLength & 0xffffff;
     store<u32>(entry, pageIndex);
     store<u32>(entry, kindAndLength, 4);
-    count(request, kindAndLength >> 24);
+    count(request, kind);
+    if (length != 0) list(request, <u32>(kind == KIND_RAW ? page : payload), length);
+    if (kind != KIND_RAW) request.packedBytes += length;
+    request.payloadBytes += length;
     entry += ENTRY_BYTES;
-    payload += kindAndLength & 0xffffff;
   }
+  request.position = end;
+  return request.count - end;
+}
+
+/** Completes the header, and takes the checksum. */
+export function batchEnd(at: usize): void {
+  const request = changetype<Request>(at);
   const output = <usize>request.output;
+  const tableBytes = request.count * ENTRY_BYTES;
   store<u32>(output, request.count);
   store<u32>(output, 0, 4);
   store<u32>(output, tableBytes, 8);
-  store<u32>(output, <u32>(payload - payloads), 12);
-  request.byteLength = <u32>(payload - output);
-  hash64(request.secret, output, request.byteLength, at + offsetof<Request>("checksum"));
-  return OK;
+  store<u32>(output, request.payloadBytes, 12);
+  request.byteLength = HEADER_BYTES + tableBytes + request.payloadBytes;
+  const checked = HEADER_BYTES + tableBytes + request.packedBytes;
+  hash64(request.secret, output, checked, at + offsetof<Request>("checksum"));
 }
 
 /**

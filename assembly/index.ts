@@ -13,8 +13,8 @@ export {
 } from "./hash";
 export { lz4Encode, lz4EncodePage, lz4Decode } from "./lz4";
 export { xbzrleEncode, xbzrleDecode, wordMaskEncode, wordMaskDecode } from "./delta";
-export { batchEncode, batchSample } from "./batch-encode";
-export { batchDecode } from "./batch-decode";
+export { batchStart, batchEncode, batchEnd, batchSample } from "./batch-encode";
+export { batchCheck, batchDecode } from "./batch-decode";
 export { inplaceWord, inplaceDiffers, inplaceHash } from "./sink";
 export { bubbleInvert, bubbleStart, bubbleFault, bubblePush, bubblePutBack } from "./bubble";
 export { balloonStart, balloonInterval, balloonPressure, balloonInflate, balloonDeflate } from "./balloon";

@@ -10,7 +10,7 @@ import {
 } from "./batch-layout.ts";
 import { DELTA_SLACK_BYTES } from "./delta.ts";
 import { checkInteger, type Engine, type Region } from "./engine.ts";
-import { hash64Region } from "./hash.ts";
+import { STATE_BYTES } from "./hash.ts";
 import { PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
 
 /** Status codes of assembly/batch.ts, by value. */
@@ -28,20 +28,27 @@ const CODES: readonly (BatchErrorCode | undefined)[] = [
 const NEEDS_BASES = 9;
 /** Position that the kernel reports when no single page is to blame. */
 const WHOLE_BATCH = 0xffff_ffff;
-/** Instead of an address in the install table. */
-const INSTALL_ZERO = 0;
-const INSTALL_NOTHING = 0xffff_ffff;
+/** What a run is installed from (assembly/batch-decode.ts). */
+const From = { zero: 0, batch: 1, staging: 2 } as const;
+/** Words of a run: first page, pages, what it is installed from, where there. */
+const RUN_WORDS = 4;
+/** Pages of one call of the kernel: 256 KiB are hashed while the second-level cache still has them from the copy. */
+const CALL_PAGES = 64;
 
 /** Words of the request: `class Request` of assembly/batch-decode.ts. */
 const Word = {
-	hasBases: 7,
-	pages: 8,
-	zeroPages: 9,
-	rawPages: 10,
-	lz4Pages: 11,
-	unchangedPages: 12,
-	deltaPages: 13,
-	count: 18,
+	payloads: 8,
+	payloadBytes: 10,
+	nextBytes: 12,
+	runCount: 13,
+	pages: 14,
+	zeroPages: 15,
+	rawPages: 16,
+	lz4Pages: 17,
+	unchangedPages: 18,
+	deltaPages: 19,
+	hash: 20,
+	count: 24,
 } as const;
 
 /** What a batch is decoded for. */
@@ -49,8 +56,8 @@ export interface DecodeOptions {
 	/** Pages of the memory that the batch is for: it may name no other. */
 	readonly pageCount: number;
 	/**
-	 * XXH3-64 of the bytes, where a frame carried one: a page's hash covers its content, only the checksum covers where it
-	 * belongs.
+	 * The batch's checksum (batch-checksum.ts), where a frame carried one: a page's hash covers its content, only the checksum
+	 * covers where it belongs.
 	 */
 	readonly checksum?: bigint;
 	/**
@@ -66,7 +73,8 @@ export class BatchDecoder {
 	readonly #maxPages: number;
 	readonly #request: Region;
 	readonly #input: Region;
-	readonly #installs: Region;
+	readonly #runs: Region;
+	readonly #state: Region;
 	readonly #staging: Region;
 	#generation = 0;
 
@@ -78,7 +86,8 @@ export class BatchDecoder {
 		this.#maxPages = maxPages;
 		this.#request = engine.allocate(Word.count * 4);
 		this.#input = engine.allocate(batchLimitBytes(maxPages) + DELTA_SLACK_BYTES);
-		this.#installs = engine.allocate(maxPages * 8);
+		this.#runs = engine.allocate(maxPages * RUN_WORDS * 4);
+		this.#state = engine.allocate(STATE_BYTES);
 		this.#staging = engine.allocate(maxPages * PAGE_BYTES);
 	}
 
@@ -94,9 +103,10 @@ export class BatchDecoder {
 	}
 
 	/**
-	 * Decodes and verifies a whole batch and installs nothing: one call of the engine, two if it has deltas.
+	 * Decodes and verifies a whole batch and installs nothing, 64 pages to a call of the engine.
 	 *
-	 * @param bytes any bytes: they are not trusted
+	 * @param bytes any bytes: they are not trusted. Pages that travel as they are, are installed from here: the bytes must
+	 *   not change until then. Shared memory, which may, is copied first.
 	 * @returns the verified batch, valid until the next decode
 	 * @throws {@link BatchError}; RangeError for a base of fewer than `pageCount` pages
 	 */
@@ -107,23 +117,36 @@ export class BatchDecoder {
 		if (base !== undefined) checkInteger("base.byteLength", base.byteLength, pageCount * PAGE_BYTES, Infinity);
 		this.#generation++;
 		if (bytes.byteLength > batchLimitBytes(this.#maxPages)) throw new BatchError("bad-length");
-		if (bytes.buffer !== this.#engine.bytes.buffer || bytes.byteOffset !== this.#input.offset)
-			this.#engine.bytes.set(bytes, this.#input.offset);
-		if (checksum !== undefined) {
-			const found = hash64Region(this.#engine, { offset: this.#input.offset, byteLength: bytes.byteLength });
-			if (found !== checksum) throw new BatchError("bad-checksum");
+		let source = bytes;
+		if (!(bytes.buffer instanceof ArrayBuffer)) {
+			source = this.inbox(bytes.byteLength);
+			source.set(bytes);
 		}
-		let status = this.#call(bytes.byteLength, pageCount, false);
+		const tableEnd = this.#takeTable(source);
+		const status = this.#check(source.byteLength, pageCount);
 		if (status === NEEDS_BASES) {
 			if (base === undefined) throw new BatchError("no-base");
 			this.#stageBases(base);
-			status = this.#call(bytes.byteLength, pageCount, true);
-		}
-		if (status !== 0) this.#refuse(status);
-		return this.#result();
+		} else if (status !== 0) this.#refuse(status);
+		this.#decodePages(source, tableEnd);
+		if (checksum !== undefined && this.#hash() !== checksum) throw new BatchError("bad-checksum");
+		return this.#result(source.subarray(tableEnd));
 	}
 
-	#call(byteLength: number, pageCount: number, hasBases: boolean): number {
+	/** Whether bytes lie where {@link inbox} is. */
+	#isInbox(bytes: Uint8Array): boolean {
+		return bytes.buffer === this.#engine.bytes.buffer && bytes.byteOffset === this.#input.offset;
+	}
+
+	/** Brings header and table to where the kernel reads them, as far as there can be any. @returns where they end */
+	#takeTable(source: Uint8Array): number {
+		const count = source.byteLength < 4 ? 0 : new DataView(source.buffer, source.byteOffset, 4).getUint32(0, true);
+		const tableEnd = BATCH_HEADER_BYTES + Math.min(count, this.#maxPages) * BATCH_ENTRY_BYTES;
+		if (!this.#isInbox(source)) this.#engine.bytes.set(source.subarray(0, tableEnd), this.#input.offset);
+		return tableEnd;
+	}
+
+	#check(byteLength: number, pageCount: number): number {
 		const { exports, words } = this.#engine;
 		const at = this.#request.offset / 4;
 		words.fill(0, at, at + Word.count);
@@ -135,23 +158,48 @@ export class BatchDecoder {
 				pageCount,
 				this.#maxPages,
 				this.#staging.offset,
-				this.#installs.offset,
-				hasBases ? 1 : 0,
+				this.#runs.offset,
+				this.#state.offset,
 			],
 			at,
 		);
-		return exports.batchDecode(this.#request.offset);
+		return exports.batchCheck(this.#request.offset, CALL_PAGES);
 	}
 
 	/** Copies the pages that the kernel has listed to where it wants them. */
 	#stageBases(base: Uint8Array): void {
 		const { bytes, words } = this.#engine;
-		const first = this.#installs.offset / 4;
+		const first = this.#runs.offset / 4;
 		const pages = words[this.#request.offset / 4 + Word.pages]!;
 		for (let at = first; at < first + 2 * pages; at += 2) {
 			const from = words[at]! * PAGE_BYTES;
 			bytes.set(base.subarray(from, from + PAGE_BYTES), words[at + 1]!);
 		}
+	}
+
+	/** The table has been checked: its lengths are those of the payloads. */
+	#decodePages(source: Uint8Array, tableEnd: number): void {
+		const { exports, bytes, words } = this.#engine;
+		const at = this.#request.offset / 4;
+		const count = words[this.#input.offset / 4]!;
+		const isInbox = this.#isInbox(source);
+		for (let from = tableEnd, done = 0; done < count; done += CALL_PAGES) {
+			const end = from + words[at + Word.nextBytes]!;
+			// Behind the table, which the kernel goes on reading; or where they are.
+			words[at + Word.payloads] = this.#input.offset + (isInbox ? from : tableEnd);
+			if (!isInbox) bytes.set(source.subarray(from, end), this.#input.offset + tableEnd);
+			const status = exports.batchDecode(this.#request.offset, CALL_PAGES);
+			if (status !== 0) this.#refuse(status);
+			from = end;
+		}
+		if (count === 0) exports.batchDecode(this.#request.offset, CALL_PAGES);
+	}
+
+	/** What the checksum must be, once all pages are decoded. */
+	#hash(): bigint {
+		const { words } = this.#engine;
+		const at = this.#request.offset / 4 + Word.hash;
+		return BigInt(words[at]!) | (BigInt(words[at + 1]!) << 32n);
 	}
 
 	#refuse(status: number): never {
@@ -161,7 +209,7 @@ export class BatchDecoder {
 		throw new BatchError(CODES[status]!, position === WHOLE_BATCH ? undefined : { position, pageIndex });
 	}
 
-	#result(): DecodedBatch {
+	#result(payloads: Uint8Array): DecodedBatch {
 		const { words } = this.#engine;
 		const at = this.#request.offset / 4;
 		const generation = this.#generation;
@@ -172,8 +220,10 @@ export class BatchDecoder {
 			lz4Pages: words[at + Word.lz4Pages]!,
 			unchangedPages: words[at + Word.unchangedPages]!,
 			deltaPages: words[at + Word.deltaPages]!,
-			installs: this.#installs.offset,
-			hashes: this.#input.offset + BATCH_HEADER_BYTES + 8,
+			runs: this.#runs.offset / 4,
+			runCount: words[at + Word.runCount]!,
+			table: (this.#input.offset + BATCH_HEADER_BYTES) / 4,
+			payloads,
 			isCurrent: () => this.#generation === generation,
 		});
 	}
@@ -186,8 +236,12 @@ interface DecodedParts {
 	readonly lz4Pages: number;
 	readonly unchangedPages: number;
 	readonly deltaPages: number;
-	readonly installs: number;
-	readonly hashes: number;
+	/** Words in the engine's memory: what to install, and the batch's table. */
+	readonly runs: number;
+	readonly runCount: number;
+	readonly table: number;
+	/** The batch's own. */
+	readonly payloads: Uint8Array;
 	readonly isCurrent: () => boolean;
 }
 
@@ -217,9 +271,9 @@ export class DecodedBatch {
 	/** @returns the page indices, ascending: a fresh array */
 	pageIndices(): Uint32Array<ArrayBuffer> {
 		this.#check();
-		const { words } = this.#engine;
-		const first = this.#parts.installs / 4;
-		return Uint32Array.from({ length: this.pages }, (_, position) => words[first + 2 * position]!);
+		const indices = new Uint32Array(this.pages);
+		for (let position = 0; position < indices.length; position++) indices[position] = this.#pageIndex(position);
+		return indices;
 	}
 
 	/**
@@ -231,40 +285,27 @@ export class DecodedBatch {
 	 */
 	install(target: Uint8Array): void {
 		this.#check();
-		const { words } = this.#engine;
-		const end = this.#parts.installs / 4 + 2 * this.pages;
-		if (this.pages > 0)
-			checkInteger("target.byteLength", target.byteLength, (words[end - 2]! + 1) * PAGE_BYTES, Infinity);
+		this.#checkRoom("target.byteLength", target.byteLength, PAGE_BYTES);
 		this.forEachRun((firstPage, pages, contents) => {
-			const at = firstPage * PAGE_BYTES;
-			if (contents === undefined) target.fill(0, at, at + pages * PAGE_BYTES);
-			else target.set(contents, at);
+			const to = firstPage * PAGE_BYTES;
+			if (contents === undefined) target.fill(0, to, to + pages * PAGE_BYTES);
+			else target.set(contents, to);
 		});
 	}
 
 	/**
 	 * Hands out every page but unchanged ones, run by run, for memory that is not an array.
 	 *
-	 * @param visit called with consecutive pages and their contents (a view of the engine's memory, for the call only), or
-	 *   `undefined` for zeros
+	 * @param visit called with consecutive pages and their contents (a view, for the call only), or `undefined` for zeros
 	 */
-	forEachRun(visit: (firstPage: number, pages: number, contents: Uint8Array<ArrayBuffer> | undefined) => void): void {
+	forEachRun(visit: (firstPage: number, pages: number, contents: Uint8Array | undefined) => void): void {
 		this.#check();
 		const { bytes, words } = this.#engine;
-		const end = this.#parts.installs / 4 + 2 * this.pages;
-		for (let from = this.#parts.installs / 4; from < end; ) {
-			const pageIndex = words[from]!;
-			const offset = words[from + 1]!;
-			const step = offset === INSTALL_ZERO || offset === INSTALL_NOTHING ? 0 : PAGE_BYTES;
-			let pages = 1;
-			for (from += 2; from < end; from += 2, pages++)
-				if (words[from] !== pageIndex + pages || words[from + 1] !== offset + pages * step) break;
-			if (offset === INSTALL_NOTHING) continue;
-			visit(
-				pageIndex,
-				pages,
-				offset === INSTALL_ZERO ? undefined : bytes.subarray(offset, offset + pages * PAGE_BYTES),
-			);
+		const { runs, runCount, payloads } = this.#parts;
+		for (let run = runs; run < runs + runCount * RUN_WORDS; run += RUN_WORDS) {
+			const [firstPage, pages, kind, at] = [words[run]!, words[run + 1]!, words[run + 2]!, words[run + 3]!];
+			const source = kind === From.batch ? payloads : bytes;
+			visit(firstPage, pages, kind === From.zero ? undefined : source.subarray(at, at + pages * PAGE_BYTES));
 		}
 	}
 
@@ -276,18 +317,24 @@ export class DecodedBatch {
 	 */
 	recordHashes(table: Uint32Array): void {
 		this.#check();
+		this.#checkRoom("table.length", table.length, 4);
 		const { words } = this.#engine;
-		const first = this.#parts.installs / 4;
-		if (this.pages > 0)
-			checkInteger("table.length", table.length, (words[first + 2 * this.pages - 2]! + 1) * 4, Infinity);
 		for (let position = 0; position < this.pages; position++) {
-			const hash = (this.#parts.hashes + position * BATCH_ENTRY_BYTES) / 4;
-			const at = words[first + 2 * position]! * 4;
+			const hash = this.#parts.table + (position * BATCH_ENTRY_BYTES) / 4 + 2;
+			const at = this.#pageIndex(position) * 4;
 			table[at] = words[hash]!;
 			table[at + 1] = words[hash + 1]!;
 			table[at + 2] = words[hash + 2]!;
 			table[at + 3] = words[hash + 3]!;
 		}
+	}
+
+	#pageIndex(position: number): number {
+		return this.#engine.words[this.#parts.table + (position * BATCH_ENTRY_BYTES) / 4]!;
+	}
+
+	#checkRoom(name: string, length: number, perPage: number): void {
+		if (this.pages > 0) checkInteger(name, length, (this.#pageIndex(this.pages - 1) + 1) * perPage, Infinity);
 	}
 
 	#check(): void {

@@ -1,5 +1,11 @@
 // Encodes batches; the format is drawn in batch.ts, the kernel is assembly/batch-encode.ts.
-import { BATCH_LIMIT_PAGES, type BatchOptions, batchLimitBytes } from "./batch-layout.ts";
+import {
+	BATCH_ENTRY_BYTES,
+	BATCH_HEADER_BYTES,
+	BATCH_LIMIT_PAGES,
+	type BatchOptions,
+	batchLimitBytes,
+} from "./batch-layout.ts";
 import { CompressionPolicy } from "./compression-choice.ts";
 import { checkInteger, type Engine, type Region } from "./engine.ts";
 import { PAGE_BYTES, SECRET_OFFSET } from "./layout.ts";
@@ -13,6 +19,11 @@ const REGIONS_BYTES = 2048;
 const SENT_SLOT_BYTES = 32 + PAGE_BYTES;
 /** Versions sent at most: 2^18 pages are 1 GiB, beyond that a shadow is the better base. */
 const SENT_LIMIT_PAGES = 2 ** 18;
+/**
+ * Pages of one call of the kernel: 256 KiB, of which those that travel as they are, are copied while the second-level cache
+ * still has them.
+ */
+const CALL_PAGES = 64;
 /** Pages of a batch that a sample compresses, about. */
 const SAMPLE_PAGES = 16;
 
@@ -57,18 +68,27 @@ export interface BatchRequest {
 	readonly remember?: boolean;
 	/**
 	 * Where the bytes go: an array of at least {@link batchLimitBytes}(pages), `"fresh"` (the default) for a new array, or
-	 * `"view"` for a view of the engine's memory without a copy, valid until the next call of this encoder or the next
-	 * allocation in its engine.
+	 * `"view"` for a view of the engine's memory, valid until the next call of this encoder or the next allocation in its
+	 * engine; the first such call allocates. A {@link BatchPiece} takes the pages as a part of a larger batch.
 	 */
-	readonly into?: Uint8Array | "fresh" | "view";
+	readonly into?: Uint8Array | "fresh" | "view" | BatchPiece;
+}
+
+/** Where a part of a batch goes: its entries and its payloads lie apart, and the header is not its own. */
+export interface BatchPiece {
+	readonly bytes: Uint8Array;
+	/** Where its first entry goes. */
+	readonly tableAt: number;
+	/** Where its first payload goes; there must be 4096 bytes of room for each page. */
+	readonly payloadAt: number;
 }
 
 /** An encoded batch. */
 export interface EncodedBatch {
-	/** Exactly the batch's bytes. */
+	/** Exactly the batch's bytes; of a {@link BatchPiece} its whole array. */
 	readonly bytes: Uint8Array;
 	readonly byteLength: number;
-	/** XXH3-64 of the bytes, taken while they were in the cache. */
+	/** The batch's checksum (batch-checksum.ts). Of a {@link BatchPiece} it means nothing. */
 	readonly checksum: bigint;
 	readonly zeroPages: number;
 	readonly rawPages: number;
@@ -101,16 +121,18 @@ const Word = {
 	sent: 11,
 	slots: 12,
 	generation: 13,
-	byteLength: 14,
-	zeroPages: 15,
-	rawPages: 16,
-	lz4Pages: 17,
-	unchangedPages: 18,
-	deltaPages: 19,
-	packed: 20,
-	saved: 21,
-	checksum: 22,
-	count: 24,
+	runs: 14,
+	runCount: 18,
+	byteLength: 19,
+	zeroPages: 20,
+	rawPages: 21,
+	lz4Pages: 22,
+	unchangedPages: 23,
+	deltaPages: 24,
+	packed: 25,
+	saved: 26,
+	checksum: 28,
+	count: 30,
 } as const;
 
 interface Located {
@@ -147,9 +169,11 @@ export class BatchEncoder {
 	readonly #table: Region;
 	readonly #regions: Region;
 	readonly #output: Region;
+	readonly #runs: Region;
 	readonly #sent: Region | undefined;
 	readonly #slots: number;
 	#staging: Region | undefined;
+	#view: Region | undefined;
 
 	/** @throws RangeError for `maxPages` or `sentPages` out of range */
 	constructor(engine: Engine, options: BatchEncoderOptions = {}) {
@@ -165,6 +189,7 @@ export class BatchEncoder {
 		this.#table = engine.allocate(LZ4_TABLE_BYTES);
 		this.#regions = engine.allocate(REGIONS_BYTES);
 		this.#output = engine.allocate(batchLimitBytes(maxPages) + OUTPUT_SLACK_BYTES);
+		this.#runs = engine.allocate(CALL_PAGES * 8);
 		this.#sent = this.#slots === 0 ? undefined : engine.allocate(this.#slots * SENT_SLOT_BYTES);
 	}
 
@@ -181,7 +206,7 @@ export class BatchEncoder {
 	}
 
 	/**
-	 * Encodes one batch in one call of the engine.
+	 * Encodes one batch, 64 pages to a call of the engine.
 	 *
 	 * @throws RangeError naming the argument: indices that do not ascend or lie outside the source, too many of them, a
 	 * source or an array that is too small; TypeError for a source of no known kind. Nothing is encoded then.
@@ -194,7 +219,7 @@ export class BatchEncoder {
 		checkInteger("generation", generation, 0, 0xffff_ffff);
 		if (linkBytesPerMs !== undefined && !(linkBytesPerMs > 0))
 			throw new RangeError(`linkBytesPerMs must be more than 0, got ${linkBytesPerMs}`);
-		if (into instanceof Uint8Array) checkInteger("into.byteLength", into.byteLength, batchLimitBytes(count), Infinity);
+		const place = this.#place(into, count);
 		const located = this.#locate(pageIndices, source);
 		this.#writeRequest(pageIndices, located);
 		const mayCompress = request.compress !== false;
@@ -208,9 +233,10 @@ export class BatchEncoder {
 			choice.spareLimit,
 			generation,
 		);
-		const status = this.#engine.exports.batchEncode(this.#request.offset);
+		const status = this.#engine.exports.batchStart(this.#request.offset);
 		if (status !== 0) this.#refuse(status);
-		return this.#result(into);
+		this.#encodeInto(place, count);
+		return this.#result(into, place);
 	}
 
 	/**
@@ -249,6 +275,7 @@ export class BatchEncoder {
 		words[at + Word.regions] = this.#regions.offset;
 		words[at + Word.sent] = this.#sent?.offset ?? 0;
 		words[at + Word.slots] = this.#slots;
+		words[at + Word.runs] = this.#runs.offset;
 	}
 
 	#writeChoice(options: number, spareLimit: number, generation: number): void {
@@ -304,17 +331,55 @@ export class BatchEncoder {
 		throw new RangeError(status === BAD_ORDER ? `${where} does not ascend` : `${where} lies outside the source`);
 	}
 
-	#result(into: Uint8Array | "fresh" | "view"): EncodedBatch {
+	/** Where the batch goes: header and table first, payloads where `payloadAt` says. */
+	#place(into: NonNullable<BatchRequest["into"]>, pages: number): BatchPiece {
+		const payloadAt = BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES;
+		if (into === "view") {
+			this.#view ??= this.#engine.allocate(batchLimitBytes(this.#maxPages));
+			return { bytes: this.#engine.view(this.#view), tableAt: BATCH_HEADER_BYTES, payloadAt };
+		}
+		if (into === "fresh")
+			return { bytes: new Uint8Array(batchLimitBytes(pages)), tableAt: BATCH_HEADER_BYTES, payloadAt };
+		if (!(into instanceof Uint8Array)) {
+			checkInteger("into.tableAt", into.tableAt, BATCH_HEADER_BYTES, into.bytes.byteLength - pages * BATCH_ENTRY_BYTES);
+			checkInteger("into.payloadAt", into.payloadAt, into.tableAt, into.bytes.byteLength - pages * PAGE_BYTES);
+			return into;
+		}
+		checkInteger("into.byteLength", into.byteLength, batchLimitBytes(pages), Infinity);
+		return { bytes: into, tableAt: BATCH_HEADER_BYTES, payloadAt };
+	}
+
+	/** Runs the kernel, and copies what it has made and what travels as it is. */
+	#encodeInto({ bytes: into, tableAt, payloadAt }: BatchPiece, pages: number): void {
+		const { bytes, words, exports } = this.#engine;
+		const at = this.#request.offset / 4;
+		let to = payloadAt;
+		for (let left = pages; left > 0; ) {
+			left = exports.batchEncode(this.#request.offset, CALL_PAGES);
+			const end = this.#runs.offset / 4 + 2 * words[at + Word.runCount]!;
+			for (let run = this.#runs.offset / 4; run < end; run += 2) {
+				const from = words[run]!;
+				const byteLength = words[run + 1]!;
+				into.set(bytes.subarray(from, from + byteLength), to);
+				to += byteLength;
+			}
+		}
+		exports.batchEnd(this.#request.offset);
+		const table = this.#output.offset + BATCH_HEADER_BYTES;
+		into.set(bytes.subarray(table, table + pages * BATCH_ENTRY_BYTES), tableAt);
+	}
+
+	#result(into: NonNullable<BatchRequest["into"]>, place: BatchPiece): EncodedBatch {
 		const { bytes, words } = this.#engine;
 		const at = this.#request.offset / 4;
 		const byteLength = words[at + Word.byteLength]!;
 		this.#observeSavings();
-		const encoded = bytes.subarray(this.#output.offset, this.#output.offset + byteLength);
-		let result: Uint8Array = encoded;
-		if (into instanceof Uint8Array) {
-			into.set(encoded);
-			result = into.subarray(0, byteLength);
-		} else if (into === "fresh") result = encoded.slice();
+		let result = place.bytes;
+		if (place !== into) {
+			const { offset } = this.#output;
+			result.set(bytes.subarray(offset, offset + BATCH_HEADER_BYTES));
+			result = into === "fresh" ? result.slice(0, byteLength) : result.subarray(0, byteLength);
+		}
 		return {
 			bytes: result,
 			byteLength,

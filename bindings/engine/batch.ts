@@ -27,10 +27,14 @@
 //
 // Kinds 3 to 5 depend on order: batches are to be installed in the order in which they were encoded, none left out. What
 // does not reach the receiver has to be forgotten by the encoder; a delta against anything else is found by its hash.
+//
+// The checksum that travels with a batch is drawn in batch-checksum.ts.
+export { batchChecksum, isBatchIntact } from "./batch-checksum.ts";
 export { BatchDecoder, DecodedBatch } from "./batch-decoder.ts";
 export {
 	BatchEncoder,
 	type BatchEncoderOptions,
+	type BatchPiece,
 	type BatchRequest,
 	type EncodedBatch,
 } from "./batch-encoder.ts";

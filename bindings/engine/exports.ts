@@ -62,10 +62,13 @@ export interface EngineExports {
 	wordMaskDecode(source: number, length: number, page: number): number;
 
 	/** `request`: the struct that batch-encoder.ts writes. */
-	batchEncode(request: number): number;
+	batchStart(request: number): number;
+	batchEncode(request: number, pages: number): number;
+	batchEnd(request: number): void;
 	batchSample(request: number, step: number): number;
 	/** `request`: the struct that batch-decoder.ts writes. */
-	batchDecode(request: number): number;
+	batchCheck(request: number, pages: number): number;
+	batchDecode(request: number, pages: number): number;
 
 	bubbleInvert(order: number, count: number, inverse: number, pages: number): number;
 	bubbleStart(

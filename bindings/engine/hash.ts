@@ -18,7 +18,8 @@ import type { PageList } from "./page-list.ts";
 /** Bytes of a page hash and of a digest. */
 export const HASH_BYTES: number = 16;
 
-const STATE_BYTES = 512;
+/** Bytes of a streaming state. */
+export const STATE_BYTES: number = 512;
 
 /** Feeds bytes from outside the engine to a streaming state, a staging area at a time. */
 function feed(engine: Engine, state: number, bytes: Uint8Array): void {

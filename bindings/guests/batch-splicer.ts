@@ -1,5 +1,5 @@
 // Puts batches that were encoded piece by piece together into one: tables first, then payloads, as engine/batch.ts draws it.
-import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, type EncodedBatch } from "../engine/batch.ts";
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, type BatchPiece, type EncodedBatch } from "../engine/batch.ts";
 
 /** Fills an array with the pieces of one batch, in order. */
 export class BatchSplicer {
@@ -16,9 +16,23 @@ export class BatchSplicer {
 		this.#payload = BATCH_HEADER_BYTES + pages * BATCH_ENTRY_BYTES;
 	}
 
+	/** Where an encoder may put the next piece, for {@link added}. */
+	get next(): BatchPiece {
+		return { bytes: this.#into, tableAt: this.#table, payloadAt: this.#payload };
+	}
+
+	/** The next piece has been encoded into its place. */
+	added(piece: EncodedBatch): void {
+		const tableBytes = pagesOf(piece) * BATCH_ENTRY_BYTES;
+		this.#table += tableBytes;
+		this.#payload += piece.byteLength - BATCH_HEADER_BYTES - tableBytes;
+		this.#zeroPages += piece.zeroPages;
+	}
+
 	/** Adds the next piece. */
-	add({ bytes, byteLength, zeroPages, rawPages, lz4Pages }: EncodedBatch): void {
-		const tableEnd = BATCH_HEADER_BYTES + (zeroPages + rawPages + lz4Pages) * BATCH_ENTRY_BYTES;
+	add(piece: EncodedBatch): void {
+		const { bytes, byteLength, zeroPages } = piece;
+		const tableEnd = BATCH_HEADER_BYTES + pagesOf(piece) * BATCH_ENTRY_BYTES;
 		this.#into.set(bytes.subarray(BATCH_HEADER_BYTES, tableEnd), this.#table);
 		this.#into.set(bytes.subarray(tableEnd, byteLength), this.#payload);
 		this.#table += tableEnd - BATCH_HEADER_BYTES;
@@ -26,7 +40,7 @@ export class BatchSplicer {
 		this.#zeroPages += zeroPages;
 	}
 
-	/** Writes the header. @returns the batch's length */
+	/** Writes the header. @returns the batch's length; its checksum is that of batch-checksum.ts */
 	end(): { readonly byteLength: number; readonly zeroPages: number } {
 		const tableEnd = BATCH_HEADER_BYTES + this.#pages * BATCH_ENTRY_BYTES;
 		// allowed (bare-error): an invariant of the callers, whose pieces cover the batch
@@ -38,4 +52,8 @@ export class BatchSplicer {
 		view.setUint32(12, this.#payload - tableEnd, true);
 		return { byteLength: this.#payload, zeroPages: this.#zeroPages };
 	}
+}
+
+function pagesOf({ zeroPages, rawPages, lz4Pages, unchangedPages, deltaPages }: EncodedBatch): number {
+	return zeroPages + rawPages + lz4Pages + unchangedPages + deltaPages;
 }

@@ -12,6 +12,7 @@
  * Every header holds the XXH3-64 of its payload, so the trailer's digest covers every byte without any payload being hashed
  * twice. The sequence number of a frame is its place in the object.
  */
+import { isBatchIntact } from "../engine/batch.ts";
 import type { Engine } from "../engine/engine.ts";
 import { hash64, hash128 } from "../engine/hash.ts";
 import { LinkError } from "../ports/link.ts";
@@ -232,9 +233,18 @@ export function readFrame(
 	if (from + header.payloadByteLength > bytes.byteLength)
 		throw new SnapshotError("corrupt", "the object ends within it", known);
 	const payload = bytes.subarray(from, from + header.payloadByteLength);
-	if (options.trustPayload !== true && hash64(engine, payload) !== header.checksum)
+	if (options.trustPayload !== true && !isPayloadIntact(engine, header, payload))
 		throw new SnapshotError("corrupt", "its payload is damaged", known);
 	return { type: header.type, record: header.record, payload, checksum: header.checksum, offset: place.offset };
+}
+
+/** A batch's checksum leaves raw pages to their hashes: here both are compared. */
+function isPayloadIntact(
+	engine: Engine,
+	{ type, checksum }: { type: number; checksum: bigint },
+	payload: Uint8Array,
+): boolean {
+	return type === RECORD_TYPES.batch ? isBatchIntact(engine, payload, checksum) : hash64(engine, payload) === checksum;
 }
 
 /** What a trailer says. */

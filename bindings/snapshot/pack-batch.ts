@@ -2,9 +2,8 @@
  * Batches as bytes: their tables read, and new ones put together from payloads that exist. Contents are never expanded nor
  * compressed here. The layout is that of `engine/batch.ts`.
  */
-import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES } from "../engine/batch.ts";
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, batchChecksum } from "../engine/batch.ts";
 import type { Engine } from "../engine/engine.ts";
-import { hash64 } from "../engine/hash.ts";
 import { type EncodedBatch, MAX_BATCH_PAGES, PAGE_BYTES } from "../ports/guest.ts";
 import { type Place, SnapshotError } from "./image-error.ts";
 
@@ -132,5 +131,5 @@ export function assembleBatch(engine: Engine, parts: readonly BatchPart[]): Enco
 		bytes.set(payload, offset);
 		offset += payload.byteLength;
 	}
-	return { bytes, checksum: hash64(engine, bytes) };
+	return { bytes, checksum: batchChecksum(engine, bytes) };
 }

@@ -2,6 +2,7 @@
 // nowhere, tables and indexes that contradict what they speak of. Each is refused by name, before anything is allocated for it.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { batchChecksum } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { hash64 as hash64In, hash128 as hash128In } from "../../bindings/engine/hash.ts";
 import { MemoryGuest } from "../../bindings/guests/memory/memory-guest.ts";
@@ -151,7 +152,7 @@ const hashes = {
 				type,
 				sequence,
 				payloadByteLength: payload.byteLength,
-				checksum: hash64(payload),
+				checksum: type === RECORD_TYPES.batch ? batchChecksum(engine, payload) : hash64(payload),
 			},
 			hash64,
 		),

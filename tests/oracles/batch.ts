@@ -12,8 +12,16 @@ export function pageHash(page: Uint8Array): Uint8Array {
 }
 
 /** XXH3-64 as a number. */
-export function checksum(bytes: Uint8Array): bigint {
+export function hash64(bytes: Uint8Array): bigint {
 	return BigInt(`0x${xxh64.init().update(bytes).digest("hex")}`);
+}
+
+/** What travels with a batch: XXH3-64 of its header, its table and the payloads that are not raw pages. */
+export function checksum(bytes: Uint8Array): bigint {
+	const pages = readBatch(bytes);
+	xxh64.init().update(bytes.subarray(0, 16 + 24 * pages.length));
+	for (const { kind, payload } of pages) if (kind !== 1) xxh64.update(payload);
+	return BigInt(`0x${xxh64.digest("hex")}`);
 }
 
 /** One page as a batch carries it. */

@@ -6,7 +6,9 @@ import {
 	BatchEncoder,
 	BatchError,
 	type BatchErrorCode,
+	batchChecksum,
 	batchLimitBytes,
+	isBatchIntact,
 } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { Lz4 } from "../../bindings/engine/lz4.ts";
@@ -43,6 +45,36 @@ test("an encoded batch has the documented bytes", () => {
 	assert.is(batch.byteLength, 16 + 3 * 24 + 2 * PAGE);
 	assert.is(batch.checksum, checksum(batch.bytes));
 	assert.equal([batch.zeroPages, batch.rawPages, batch.lz4Pages], [1, 2, 0]);
+});
+
+test("any flipped bit of a batch is found: by its checksum, by a page's hash, or before that", () => {
+	const memory = sampleMemory().subarray(0, 4 * PAGE);
+	memory.set(pseudoRandomBytes(9, 64), 2 * PAGE + 100);
+	const known = memory.slice();
+	const sender = new BatchEncoder(createEngine(), { sentPages: 8 });
+	sender.encode({ pageIndices: Uint32Array.of(2), source: { kind: "memory", bytes: known } });
+	memory[2 * PAGE + 7]! ^= 1;
+	// Zero, raw, a delta, LZ4.
+	const pageIndices = Uint32Array.of(0, 1, 2, 3);
+	const batch = sender.encode({ pageIndices, source: { kind: "memory", bytes: memory } });
+	assert.equal([batch.zeroPages, batch.rawPages, batch.deltaPages, batch.lz4Pages], [1, 1, 1, 1]);
+	const options = { pageCount: 8, checksum: batch.checksum, base: new Uint8Array(8 * PAGE) };
+	options.base.set(known);
+	decoder.decode(batch.bytes, options);
+	const bytes = batch.bytes.slice();
+	for (let bit = 0; bit < bytes.length * 8; bit++) {
+		bytes[bit >> 3]! ^= 1 << (bit & 7);
+		try {
+			decoder.decode(bytes, options);
+			assert.unreachable(`bit ${bit}`);
+		} catch (error) {
+			if (!(error instanceof BatchError)) throw error;
+		}
+		assert.is(isBatchIntact(engine, bytes, batch.checksum), false, `bit ${bit}`);
+		bytes[bit >> 3]! ^= 1 << (bit & 7);
+	}
+	assert.ok(isBatchIntact(engine, bytes, batch.checksum));
+	assert.is(batchChecksum(engine, bytes), batch.checksum);
 });
 
 test("a page is compressed only where that saves a sixteenth", () => {

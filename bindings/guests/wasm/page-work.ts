@@ -2,11 +2,17 @@
 // yields where the guest may have the thread (work-loop.ts).
 //
 // Pages are encoded from the shadow while a cursor is open (it only changes between jobs), else staged from live memory.
-import { BATCH_LIMIT_PAGES, BatchDecoder, BatchEncoder, type BatchRequest } from "../../engine/batch.ts";
+import {
+	BATCH_LIMIT_PAGES,
+	BatchDecoder,
+	BatchEncoder,
+	type BatchPiece,
+	type BatchRequest,
+	batchChecksum,
+} from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
-import { hash64 } from "../../engine/hash.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
-import { PAGE_BYTES } from "../../ports/guest.ts";
+import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import { BatchSplicer } from "../batch-splicer.ts";
 import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
 import { BarrierTracker } from "./barrier-tracker.ts";
@@ -147,11 +153,18 @@ export class PageWork {
 		}
 		const splicer = new BatchSplicer(into, pageIndices.length);
 		for (const { from, to } of pieces) {
-			splicer.add(this.#encodePiece(pageIndices.subarray(from, to), compress, "view"));
+			splicer.added(this.#encodePiece(pageIndices.subarray(from, to), compress, splicer.next));
 			yield;
 		}
 		const { byteLength, zeroPages } = splicer.end();
-		return { buffer, byteLength, zeroPages, checksum: hash64(this.#engine, into.subarray(0, byteLength)) };
+		return { buffer, byteLength, zeroPages, checksum: batchChecksum(this.#engine, into.subarray(0, byteLength)) };
+	}
+
+	/** The same in one piece, from memory that nobody changes: while the guest is paused and no cursor is open. */
+	encodeNow({ pageIndices, compress }: Omit<EncodeOrder, "buffer">, into: Uint8Array): Omit<EncodeResult, "buffer"> {
+		this.#checkIndices(pageIndices);
+		if (this.#tracker.attached) throw new GuestError("state", "encode: a dirty cursor is open");
+		return this.#encodePiece(pageIndices, compress, into);
 	}
 
 	#checkIndices(pageIndices: Uint32Array): void {
@@ -184,7 +197,7 @@ export class PageWork {
 	#encodePiece(
 		pageIndices: Uint32Array,
 		compress: boolean,
-		into: Uint8Array | "view",
+		into: Uint8Array | BatchPiece,
 	): ReturnType<BatchEncoder["encode"]> {
 		const first = pageIndices[0];
 		if (!this.#tracker.attached || first === undefined) {
