@@ -62,7 +62,7 @@ export class QemuStage {
 		const { files, random } = ports.platform;
 		const stage = new QemuStage(ports, `/dev/shm/pageferry-test-${files.pid}-${random.nextU32().toString(36)}`);
 		await files.makePrivateFolder(`${stage.folder}-images`);
-		const floppy = counterFloppy({ limitMiB: 1 + COUNTED_MIB, delay: 200_000 });
+		const floppy = counterFloppy({ limitMiB: 1 + COUNTED_MIB, delay: 4_000_000 });
 		await files.write(`${stage.folder}-images/counter.img`, floppy);
 		return stage;
 	}
@@ -73,7 +73,7 @@ export class QemuStage {
 			await startQemuGuest(this.platform, {
 				machine,
 				folder: this.folder,
-				booted: (line) => line === "00000003",
+				booted: (line) => /^[0-9a-f]{8}$/.test(line) && line >= "00000003",
 			}),
 		);
 	}

@@ -59,7 +59,9 @@ export async function loadDeviceState(
 	end.catch(() => undefined); // awaited below, unless the command itself is refused
 	await qmp.execute("migrate-incoming", { uri: `unix:${statePath}` });
 	const stream = await connect({ transport: "unix", path: statePath });
-	stream.write([bytes]).catch(() => undefined); // a state that QEMU does not like: it says `failed`, or ends
+	// To its end: of a state that was cut short QEMU would wait for the rest.
+	const sent = stream.write([bytes]).then(() => stream.close());
+	sent.catch(() => undefined); // a state that QEMU does not like: it says `failed`, or ends
 	try {
 		await expectCompleted(await end, instance, "load");
 	} finally {

@@ -1,0 +1,201 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { QemuGuest, QemuGuestFactory } from "../../bindings/guests/qemu/index.ts";
+import { openLinkPair } from "../../bindings/links/open-link.ts";
+import type { MoveOptions, MoveResult, MoveServices } from "../../bindings/migration/move.ts";
+import { postCopy } from "../../bindings/migration/post-copy.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
+import { receiveGuest } from "../../bindings/migration/target.ts";
+import { oracleComplaint } from "../qemu/counter-sector.ts";
+import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
+
+const test = suite("qemu guest: moves");
+const { platform } = await openPlatform();
+const missing = await whyNoQemu(platform);
+const { clock, random } = platform;
+
+type Technique = (services: MoveServices, options?: MoveOptions) => Promise<MoveResult>;
+
+/** Moves a guest to a target of the factory. The source is left as the move left it. */
+async function moveTo(
+	factory: QemuGuestFactory,
+	guest: QemuGuest,
+	technique: Technique,
+	options: MoveOptions = {},
+): Promise<{ readonly result: MoveResult; readonly target: QemuGuest | undefined }> {
+	const [source, target] = openLinkPair();
+	const receiving = receiveGuest({ link: target, factories: [factory], clock });
+	const result = await technique({ guest, link: source, clock, random }, options);
+	const received = await receiving;
+	// allowed (cast): the only factory is QEMU's
+	return { result, target: received.outcome === "running" ? (received.guest as QemuGuest) : undefined };
+}
+
+const count = (line: string): number => Number.parseInt(line, 16);
+const isCount = (line: string): boolean => /^[0-9a-f]{8}$/.test(line);
+
+if (missing === undefined) {
+	const stage = await QemuStage.open();
+	test.after.each(async () => assert.equal(await stage.clear(), [], "nothing is left"));
+	test.after(() => stage.close());
+
+	/** Everything that the machine has said so far, and a while longer. */
+	const follow = async (guest: QemuGuest, lines: number): Promise<number[]> => {
+		for (let i = 0; i < lines; i++) await nextLine(guest, isCount);
+		return guest.console.recent.filter(isCount).map(count);
+	};
+
+	for (const [name, technique] of [
+		["stop-and-copy", stopAndCopy],
+		["pre-copy", preCopy],
+	] as const)
+		test(`${name}: the counted bytes have one edge at most, and the count goes on without a gap`, async () => {
+			const factory = await stage.factory();
+			const source = await stage.startCounter();
+			const { result, target } = await moveTo(factory, source, technique);
+			assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
+			stage.keep(target!);
+			const before = source.console.recent.filter(isCount).map(count);
+			const after = await follow(target!, 5);
+			// The line that was on its way when the machine was paused may be half at either side.
+			assert.ok(after[0]! >= before.at(-1)! && after[0]! <= before.at(-1)! + 2, `${before.at(-1)} then ${after[0]}`);
+			for (let i = 1; i < after.length; i++) assert.is(after[i], after[i - 1]! + 1);
+			for (let look = 0; look < 3; look++) {
+				await target!.pause({ deadlineMs: 10_000 });
+				assert.is(oracleComplaint(await stage.counted(target!)), undefined);
+				await target!.resume();
+				await nextLine(target!, isCount);
+			}
+			assert.is((await rejection(source.resume())).code, "gone");
+		});
+
+	test("the oracle finds a page that was taken at another time", async () => {
+		const guest = await stage.startCounter();
+		await guest.pause({ deadlineMs: 10_000 });
+		const bytes = await stage.counted(guest);
+		assert.is(oracleComplaint(bytes), undefined);
+		bytes[100]!--;
+		assert.not.equal(oracleComplaint(bytes), undefined);
+	});
+
+	test("from A to B to C to A: each time the count goes on", async () => {
+		const factory = await stage.factory();
+		let here = await stage.startCounter();
+		let last = 0;
+		for (let hop = 0; hop < 3; hop++) {
+			const { result, target } = await moveTo(factory, here, preCopy);
+			assert.is(result.outcome, "moved");
+			here = stage.keep(target!);
+			const said = await follow(here, 2);
+			assert.ok(said[0]! > last, `${last} then ${said[0]}`);
+			last = said.at(-1)!;
+		}
+		await here.pause({ deadlineMs: 10_000 });
+		assert.is(oracleComplaint(await stage.counted(here)), undefined);
+	});
+
+	test("a hot standby is taken at once, and a dead one is not taken", async () => {
+		const factory = await stage.factory();
+		await factory.prepareStandbys(2);
+		assert.is(factory.standbys, 2);
+		const source = await stage.startCounter();
+		const { target } = await moveTo(factory, source, preCopy);
+		stage.keep(target!);
+		assert.is(factory.standbys, 1);
+		const { guest } = await factory.setUp(target!.state.layout(), new Map());
+		platform.files.kill(guest.pid);
+		await guest.ended;
+		await guest.discard();
+		await factory.prepareStandbys(1);
+		const { result, target: next } = await moveTo(factory, target!, stopAndCopy);
+		assert.is(result.outcome, "moved");
+		await follow(stage.keep(next!), 2);
+	});
+
+	test("a move that fails keeps the guest, and another try succeeds", async () => {
+		const factory = await stage.factory();
+		const source = await stage.startCounter();
+		for (const phase of ["set-up", "final-round", "state"] as const) {
+			const cancel = new AbortController();
+			const { result } = await moveTo(factory, source, stopAndCopy, {
+				signal: cancel.signal,
+				onProgress: (progress) => {
+					if (progress.phase === phase) cancel.abort(new RangeError("not today"));
+				},
+			});
+			assert.is(result.outcome, "kept", phase);
+			await nextLine(source, isCount);
+		}
+		const { result, target } = await moveTo(factory, source, preCopy);
+		assert.is(result.outcome, "moved");
+		await follow(stage.keep(target!), 2);
+	});
+
+	test("a target that dies keeps the guest at the source; a source that dies leaves no target behind", async () => {
+		const factory = await stage.factory();
+		const source = await stage.startCounter();
+		await factory.prepareStandbys(1);
+		const doomed = await factory.setUp(source.state.layout(), new Map());
+		const giving = { ...factory, kind: "qemu", check: () => [], missing: () => [], setUp: async () => doomed };
+		const [near, far] = openLinkPair();
+		const receiving = receiveGuest({ link: far, factories: [giving], clock });
+		platform.files.kill(doomed.guest.pid);
+		const kept = await stopAndCopy({ guest: source, link: near, clock, random });
+		assert.is(kept.outcome, "kept");
+		assert.is((await receiving).outcome, "discarded");
+		await doomed.guest.discard();
+		await nextLine(source, isCount);
+
+		const { result, target } = await (async () => {
+			const moving = moveTo(factory, source, stopAndCopy, {
+				onProgress: ({ phase }) => {
+					if (phase === "final-round") platform.files.kill(source.pid);
+				},
+			});
+			return moving;
+		})();
+		assert.is.not(result.outcome, "moved");
+		assert.is(target, undefined);
+	});
+
+	test("a target of another machine, or a technique that QEMU cannot do, is refused by name", async () => {
+		const other = await stage.factory({ ...stage.machine, memoryMiB: 32 });
+		const source = await stage.startCounter();
+		const { result } = await moveTo(other, source, preCopy);
+		assert.is(result.outcome, "kept");
+		assert.match(result.outcome === "kept" ? result.error.message : "", /4096 pages.*8192/);
+		const factory = await stage.factory();
+		const [near, far] = openLinkPair();
+		const receiving = receiveGuest({ link: far, factories: [factory], clock });
+		const late = await postCopy({ guest: source, link: near, clock, random });
+		assert.is(late.outcome, "kept");
+		assert.is((await receiving).outcome, "discarded");
+		await nextLine(source, isCount);
+	});
+
+	test("a state that is cut short or flipped is refused, and the target ends", async () => {
+		const factory = await stage.factory();
+		const source = await stage.startCounter();
+		await source.pause({ deadlineMs: 10_000 });
+		const state = await source.state.capture();
+		assert.equal(await source.state.capture(), state, "asked twice in a pause");
+		for (const bad of [
+			state.subarray(0, state.byteLength / 2),
+			state.map((byte, at) => (at < 64 ? byte ^ 255 : byte)),
+		]) {
+			const { guest } = await factory.setUp(source.state.layout(), new Map());
+			stage.keep(guest);
+			const { code } = await rejection(guest.state.restore(bad));
+			assert.is(code, "state");
+			assert.not.equal((await rejection(guest.resume())).code, "none of ours");
+		}
+		await source.resume();
+		await nextLine(source, isCount);
+	});
+} else
+	test("there is no QEMU here", () => {
+		console.log(`skipped: ${missing}`);
+	});
+
+test.run();
