@@ -78,7 +78,7 @@ export class FrameReader {
 		payload.set(this.#staging.subarray(this.#start, this.#start + filled));
 		this.#start += filled;
 		while (filled < payload.byteLength) {
-			const count = await this.#stream.readInto(payload.subarray(filled));
+			const count = await this.#stream.readInto(payload.subarray(filled), payload.byteLength - filled);
 			if (count === 0) throw endOfStream(true);
 			filled += count;
 		}

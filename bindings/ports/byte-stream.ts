@@ -15,9 +15,11 @@ export interface ByteStream {
 	/**
 	 * Reads at least one and at most `target.byteLength` bytes into `target`. Resolves with their number; 0 means that
 	 * the peer closed in order. One read at a time.
+	 * @param wantedBytes - a hint: the reader will ask again until it has so many, so a stream that fills the target itself
+	 *   may wait for them instead of calling back for each piece.
 	 * @throws {LinkError} `lost` when the connection broke, `aborted` after {@link abort}.
 	 */
-	readInto(target: Uint8Array): Promise<number>;
+	readInto(target: Uint8Array, wantedBytes?: number): Promise<number>;
 	/** Sends what is queued, then closes. Resolves when the local side is released, whether or not the peer answered. */
 	close(): Promise<void>;
 	/** Drops the connection at once; pending calls reject with `aborted` and `reason` as cause. Safe to call twice. */

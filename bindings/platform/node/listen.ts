@@ -8,6 +8,7 @@ import { checkAddress } from "../addresses.ts";
 import { listenRefused, streamLost } from "../stream-errors.ts";
 import { ownSocketPath, publishSocket, type SocketFiles } from "../unix-socket-file.ts";
 import { NodeByteStream } from "./byte-stream.ts";
+import { readDirectly } from "./intake.ts";
 
 /** Streams that wait to be accepted; further ones are dropped. Each costs a file descriptor, and loopback peers can retry. */
 const MAX_WAITING_STREAMS = 128;
@@ -60,7 +61,8 @@ class NodeListener implements ByteStreamListener {
 			socket.destroy();
 			return;
 		}
-		const stream = new NodeByteStream(socket);
+		const { socket: own, intake } = readDirectly(socket);
+		const stream = new NodeByteStream(own, intake);
 		if (acceptor === undefined) this.#waiting.push(stream);
 		else acceptor.resolve(stream);
 	}
@@ -77,7 +79,7 @@ export async function listen(address: StreamAddress): Promise<ByteStreamListener
 }
 
 async function listenTcp(host: string, port: number): Promise<ByteStreamListener> {
-	const server = createServer({ allowHalfOpen: true, noDelay: true });
+	const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
 	await bind(server, { host, port });
 	const bound = server.address();
 	const realPort = typeof bound === "object" && bound !== null ? bound.port : port;
@@ -86,7 +88,7 @@ async function listenTcp(host: string, port: number): Promise<ByteStreamListener
 
 async function listenUnix(path: string): Promise<ByteStreamListener> {
 	const own = ownSocketPath(path);
-	const server = createServer({ allowHalfOpen: true });
+	const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
 	await bind(server, { path: own });
 	try {
 		await chmod(own, SOCKET_FILE_MODE);
