@@ -19,8 +19,21 @@ const only = (name, rooms, allowed, comment) => ({
 });
 
 const WORKER = "^bindings/platform/.*-worker\\.ts$";
-const LAYERS = ["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES, ...COMPOSED, "links", "lab"];
+const LAYERS = [
+	"engine",
+	"ports",
+	"wire",
+	"policies",
+	...MIDDLE,
+	...TECHNIQUES,
+	...COMPOSED,
+	"links",
+	"network",
+	"lab",
+];
 const KNOWN = [ROOM(...LAYERS, "guests", "platform", "cli"), "^bindings/(index|deno)\\.ts$"];
+
+const PEER = "^bindings/guests/v86/package\\.ts$";
 
 module.exports = {
 	forbidden: [
@@ -54,7 +67,7 @@ module.exports = {
 		only(
 			"composed-of-techniques",
 			COMPOSED,
-			["engine", "ports", "wire", "policies", ...MIDDLE, ...TECHNIQUES],
+			["engine", "ports", "wire", "policies", "network", ...MIDDLE, ...TECHNIQUES],
 			"it composes techniques through their public functions; guests and platforms come as ports",
 		),
 		only(
@@ -69,6 +82,7 @@ module.exports = {
 			["engine", "ports", "wire"],
 			"a link moves frames over a byte stream it is given",
 		),
+		only("network-on-ports", ["network"], ["ports"], "a switch forwards frames; machines and streams come as ports"),
 		only("guests-on-ports", ["guests"], ["engine", "ports"], "a guest implements ports over one outside API"),
 		{
 			name: "guest-alone",
@@ -123,8 +137,15 @@ module.exports = {
 			name: "no-runtime-dependency",
 			comment: "the library's dependencies stay at zero: only the loader (bundled) and what the command bundles",
 			severity: "error",
-			from: { path: "^bindings/", pathNot: ROOM("cli") },
+			from: { path: "^bindings/", pathNot: [ROOM("cli"), PEER] },
 			to: { path: "node_modules", pathNot: "node_modules/(@assemblyscript/loader|@types)/" },
+		},
+		{
+			name: "optional-peer",
+			comment: "v86 is the user's to install: one file loads it, and no other package",
+			severity: "error",
+			from: { path: PEER },
+			to: { path: "node_modules", pathNot: "node_modules/v86/" },
 		},
 		{
 			name: "no-tests-in-library",

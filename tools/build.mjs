@@ -88,6 +88,7 @@ async function buildDist() {
 		index: "bindings/index.ts",
 		deno: "bindings/deno.ts",
 		"guests-qemu": "bindings/guests/qemu/index.ts",
+		"guests-v86": "bindings/guests/v86/index.ts",
 		"host-node": "bindings/cli/host-node.ts",
 		"host-deno": "bindings/cli/host-deno.ts",
 	};
@@ -102,7 +103,7 @@ async function buildDist() {
 		entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
 		splitting: true,
 		chunkNames: "[name]-[hash]",
-		external: ["sql.js", "quickjs-emscripten", "wasmoon"],
+		external: ["sql.js", "quickjs-emscripten", "wasmoon", "v86"],
 	});
 	// The command is bundled whole, progress bar and tables included: the published package has no run-time dependency.
 	if (existsSync("bindings/cli/main.ts"))

@@ -1,0 +1,127 @@
+// The part of v86 that this room touches, as types, and the check that it is the v86 we know. Its own declarations do not
+// show the processor, its devices or their state.
+//
+// v86 (Copyright 2012 The v86 contributors, BSD-2-Clause) is the user's to install. What is written here holds for one exact
+// version: offsets of registers in its memory, a function that is found by its name, device state without a format of its own.
+import { GuestError } from "../../ports/guest.ts";
+
+/** The one version of the npm package `v86` whose inside this room knows. */
+export const V86_VERSION = "0.5.462";
+
+/** v86 as a platform has loaded it: see `loadV86` of `pageferry/guests/v86`. */
+export interface V86Build {
+	/** `version` of its package.json. What follows a `+` names the same release. */
+	readonly version: string;
+	/** The class `V86` that the package exports. */
+	readonly V86: unknown;
+	/** The bytes of `build/v86.wasm`. */
+	readonly wasm: Uint8Array<ArrayBuffer>;
+}
+
+/** @throws {GuestError} `incompatible` for any other version, with what to install */
+export function checkVersion(build: V86Build): void {
+	const [release] = build.version.split("+");
+	if (release !== V86_VERSION)
+		throw new GuestError(
+			"incompatible",
+			`v86 ${build.version} is installed, and only ${V86_VERSION} is known from the inside: npm install --save-exact v86@${V86_VERSION}`,
+		);
+}
+
+/** The constructor's class `V86`. */
+export interface V86Constructor {
+	new (options: Readonly<Record<string, unknown>>): V86Emulator;
+}
+
+/** An instance of `V86`. */
+export interface V86Emulator {
+	readonly v86: { readonly cpu: V86Cpu; readonly constructor: V86Statics };
+	readonly bus: { send(event: string, value: unknown): void };
+	add_listener(event: string, listener: (value: never) => void): void;
+}
+
+/** What every instance of the page shares: its devices ask this for the time. */
+export interface V86Statics {
+	microtick: () => number;
+}
+
+/** What device or processor state is made of: numbers, arrays of them, and nested devices. */
+export type V86State = number | string | boolean | null | undefined | V86Numbers | V86Device | readonly V86State[];
+
+/** A typed array, or a proxy of one. */
+export interface V86Numbers {
+	readonly BYTES_PER_ELEMENT: number;
+	readonly buffer: ArrayBuffer;
+	readonly byteOffset: number;
+	readonly length: number;
+}
+
+/** Something with state. */
+export interface V86Device {
+	get_state(): readonly V86State[];
+}
+
+/** The processor, and with it the machine. */
+export interface V86Cpu extends V86Device {
+	readonly wasm_memory: WebAssembly.Memory;
+	/** A proxy over RAM: only its place and length are of use. */
+	readonly mem8: Uint8Array;
+	readonly devices: {
+		readonly uart0: { input: number[] };
+		readonly rtc: { last_update: number; rtc_time: number };
+		readonly pci: { readonly devices: readonly ({ readonly pci_bars: unknown[] } | undefined)[] };
+		readonly net: { readonly mac: Uint8Array };
+	};
+	readonly cr: Int32Array;
+	readonly in_hlt: Uint8Array;
+	readonly current_tsc: Uint32Array;
+	readonly instruction_counter: Uint32Array;
+	/** Runs for about a millisecond. @returns how long there is nothing to do, in ms */
+	main_loop(): number;
+	full_clear_tlb(): void;
+	set_tsc(low: number, high: number): void;
+	set_state(state: readonly unknown[]): void;
+	stop_idling: () => void;
+	pack_memory: unknown;
+	unpack_memory: unknown;
+	write_blob(blob: ArrayBufferView & { readonly length: number }, offset: number): void;
+	write8(address: number, value: number): void;
+	write16(address: number, value: number): void;
+	write32(address: number, value: number): void;
+}
+
+/** What the WebAssembly module imports as `env`; the functions that this room replaces. */
+export interface V86Environment {
+	microtick: () => number;
+	get_rand_int: () => number;
+	console_log_from_wasm: (first: number, second: number) => void;
+}
+
+/** What the module exports, and what the patch adds (page-walk.ts). */
+export interface V86Exports {
+	readonly memory: WebAssembly.Memory;
+	/** The time-stamp counter, a 64-bit number. */
+	read_tsc(): bigint;
+	v86_malloc(byteLength: number): number;
+	/** Address of the byte map of written pages; 0 while nobody watches. */
+	readonly pageferry_written?: WebAssembly.Global<"i32">;
+	/** Address of RAM. */
+	readonly pageferry_ram?: WebAssembly.Global<"i32">;
+	/** Not 0: every page walk reports its address first. */
+	readonly pageferry_walks?: WebAssembly.Global<"i32">;
+}
+
+/** Places in the module's memory (src/cpu.js of v86). */
+export const Place = {
+	/** Lazy flags, FPU status (16 bits) and SSE control: `set_state` puts a new view in place of the value. */
+	lastResult: 112,
+	fpuStatus: 1040,
+	mxcsr: 824,
+	/** CR0, and the others behind it: bit 31 of CR0 says that paging is on. */
+	controlRegisters: 580,
+	/** Bytes of RAM. */
+	memoryByteLength: 812,
+} as const;
+
+/** CR4.PAE: page tables of 64-bit entries. */
+export const CR4_PAE: number = 1 << 5;

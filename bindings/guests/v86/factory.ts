@@ -1,0 +1,87 @@
+/** Builds targets for v86 guests. What a guest boots from is not needed: it is in its pages. */
+import {
+	GuestError,
+	type GuestFactory,
+	type GuestLayout,
+	type Obstacle,
+	PAGE_BYTES,
+	type PreparedTarget,
+	type SetUpOptions,
+} from "../../ports/guest.ts";
+import { checkVersion, V86_VERSION } from "./emulator.ts";
+import { hardwareProblem, LARGEST_MEMORY_BYTES, V86Guest, type V86GuestOptions } from "./guest.ts";
+import type { V86Hardware } from "./machine.ts";
+
+/** What {@link V86GuestFactory} takes. */
+export interface V86GuestFactoryOptions extends V86GuestOptions {
+	/** The largest guest that this side takes, in bytes of RAM: 1 GiB if left out. */
+	readonly largestMemoryByteLength?: number;
+}
+
+/** See the head of this file. */
+export class V86GuestFactory implements GuestFactory {
+	readonly kind = "v86";
+	readonly #options: V86GuestFactoryOptions;
+
+	/** @throws {GuestError} `incompatible` for another version of v86 */
+	constructor(options: V86GuestFactoryOptions) {
+		checkVersion(options.v86);
+		this.#options = options;
+	}
+
+	check(layout: GuestLayout, options: SetUpOptions = {}): readonly Obstacle[] {
+		const obstacles: Obstacle[] = [];
+		const add = (fact: string, message: string): void => void obstacles.push({ fact, message });
+		if (layout.kind !== this.kind) {
+			add("kind", `the source is a ${layout.kind} guest, this target takes v86 guests`);
+			return obstacles;
+		}
+		const { largestMemoryByteLength = LARGEST_MEMORY_BYTES } = this.#options;
+		if (layout.pageBytes !== PAGE_BYTES)
+			add("pageBytes", `the source has pages of ${layout.pageBytes} bytes, this target ${PAGE_BYTES}`);
+		if (layout.pageCount * PAGE_BYTES > largestMemoryByteLength)
+			add(
+				"pageCount",
+				`the source has ${layout.pageCount} pages, this target takes ${largestMemoryByteLength / PAGE_BYTES}: raise largestMemoryByteLength`,
+			);
+		if (layout.facts.v86 !== V86_VERSION)
+			add("v86", `the source runs v86 ${layout.facts.v86}, this target ${V86_VERSION}: run the same on both sides`);
+		const { time, compile } = layout.facts;
+		if (time !== "real" && time !== "counted") add("time", `a clock that is '${time}' is not known here`);
+		if (compile !== "true" && compile !== "false") add("compile", `'${compile}' is neither true nor false`);
+		const problem = obstacles.length === 0 ? hardwareProblem(hardwareOf(layout)) : undefined;
+		if (problem !== undefined) add("hardware", problem);
+		if (options.faulting)
+			add("faulting", "a v86 guest on its host's own thread cannot wait for pages: use pre-copy or stop-and-copy");
+		return obstacles;
+	}
+
+	missing(): readonly string[] {
+		return [];
+	}
+
+	async setUp(
+		layout: GuestLayout,
+		_resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+		_signal?: AbortSignal,
+		options?: SetUpOptions,
+	): Promise<PreparedTarget & { readonly guest: V86Guest }> {
+		const startedMs = this.#options.clock.now();
+		const [obstacle] = this.check(layout, options);
+		if (obstacle !== undefined) {
+			const code = obstacle.fact === "pageCount" ? "too-large" : "incompatible";
+			throw new GuestError(code, `${obstacle.fact}: ${obstacle.message}`);
+		}
+		const guest = await V86Guest.build(hardwareOf(layout), this.#options);
+		return { guest, setupMs: this.#options.clock.now() - startedMs };
+	}
+}
+
+function hardwareOf({ pageCount, facts }: GuestLayout): V86Hardware {
+	return {
+		memoryByteLength: pageCount * PAGE_BYTES,
+		vgaMemoryByteLength: Number(facts.vgaMemory),
+		time: facts.time === "counted" ? "counted" : "real",
+		compile: facts.compile === "true",
+	};
+}

@@ -1,0 +1,408 @@
+/**
+ * A PC in v86 as a guest, on the caller's thread: a real operating system, stepped a millisecond at a time.
+ *
+ *        ┌──────── resume ────────┐
+ *     running ─── pause ───▶ paused ─── discard ──▶ gone
+ *        └── v86 fails ──▶ crashed
+ *
+ * Between two steps nothing of the machine changes: that is where it is paused, its pages are read and its state is captured,
+ * and a pause never waits for more than the step under way. Its dirty pages come from its page walk (page-walk.ts) or from a
+ * scan; its clock stands still while it does, and goes on where it stopped wherever it runs next.
+ */
+import type { Clock } from "../../ports/clock.ts";
+import {
+	type EncodedBatch,
+	type Guest,
+	GuestError,
+	type GuestLayout,
+	type GuestPages,
+	type GuestState,
+	type Interruptions,
+	PAGE_BYTES,
+	type PauseOptions,
+} from "../../ports/guest.ts";
+import { DeviceState } from "./device-state.ts";
+import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
+import { V86_VERSION, type V86Build } from "./emulator.ts";
+import type { TimeMode } from "./guest-time.ts";
+import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
+import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
+import { PageWork } from "./page-work.ts";
+import { SerialPort, type V86SerialPort } from "./serial-port.ts";
+import { Slices } from "./slices.ts";
+
+/** What {@link V86Guest.start} takes. */
+export interface StartV86GuestOptions extends V86GuestOptions {
+	/** RAM in bytes: a multiple of 4096 from 1 MiB to 1 GiB. 64 MiB if left out. */
+	readonly memoryByteLength?: number;
+	/** Memory of the graphics card: a power of two from 256 KiB (the default; enough for text) to 2 MiB. */
+	readonly vgaMemoryByteLength?: number;
+	/** `real` if left out. A `counted` clock gives the same run every time, as fast as it goes. */
+	readonly time?: TimeMode;
+	/** Whether guest code is compiled: `true` if left out. Only without it is a counted run the same to the last bit. */
+	readonly compile?: boolean;
+	/** What it boots from. */
+	readonly firmware: V86Firmware;
+}
+
+/** What a guest needs wherever it runs. */
+export interface V86GuestOptions {
+	/** v86: `await loadV86()`. */
+	readonly v86: V86Build;
+	readonly clock: Clock;
+	/** The longest that work on a running guest may hold it, in ms: 2 if left out. */
+	readonly sliceMs?: number;
+	/** `page-walk` if left out: dirty pages are found there where it can be followed. */
+	readonly tracker?: V86Tracker;
+}
+
+const USUAL_MEMORY_BYTES = 64 * 2 ** 20;
+const USUAL_VGA_BYTES = 256 * 2 ** 10;
+const USUAL_SLICE_MS = 2;
+/** Limits of {@link StartV86GuestOptions.memoryByteLength}. */
+const SMALLEST_MEMORY_BYTES = 2 ** 20;
+export const LARGEST_MEMORY_BYTES: number = 2 ** 30;
+/** Below this a sleep costs more than a turn of the event loop. */
+const SHORT_IDLE_MS = 1;
+
+type Status = "running" | "paused" | "gone" | "crashed";
+
+/** See the head of this file. */
+export class V86Guest implements Guest {
+	readonly kind = "v86";
+	readonly pages: GuestPages;
+	readonly dirty: V86DirtyLog;
+	readonly state: GuestState;
+	readonly serial: V86SerialPort;
+	readonly network: V86NetworkCard;
+	readonly #machine: V86Machine;
+	readonly #clock: Clock;
+	readonly #work: PageWork;
+	readonly #devices: DeviceState;
+	readonly #slices: Slices;
+	readonly #serial: SerialPort;
+	readonly #network: NetworkCard;
+	#status: Status = "paused";
+	#crash: unknown;
+	/** Ends the rest of an idle guest. */
+	#wake: () => void = () => undefined;
+	/** The loop that steps it; a loop that is not the newest ends. */
+	#loop = 0;
+
+	private constructor(machine: V86Machine, ports: Ends, options: V86GuestOptions) {
+		this.#machine = machine;
+		this.#clock = options.clock;
+		this.#work = new PageWork(machine);
+		this.#devices = new DeviceState(machine, this.#work.engine);
+		this.#slices = new Slices(options.clock, options.sliceMs ?? USUAL_SLICE_MS, () => this.#status === "running");
+		const run = <T>(job: () => Generator<void, T>): Promise<T> => this.#run(job);
+		this.dirty = new V86DirtyLog(machine, this.#work, run, options.tracker ?? "page-walk");
+		this.serial = this.#serial = ports.serial;
+		this.network = this.#network = ports.network;
+		this.pages = this.#makePages();
+		this.state = this.#makeState();
+		ports.wake = () => this.#wake();
+	}
+
+	/**
+	 * Builds a machine and lets it boot.
+	 *
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; RangeError for a size
+	 */
+	static async start(options: StartV86GuestOptions): Promise<V86Guest> {
+		const guest = await V86Guest.build(hardwareOf(options), options, options.firmware);
+		await guest.resume();
+		return guest;
+	}
+
+	/** A paused machine: without firmware a target for pages and state, its RAM all zero. */
+	static async build(hardware: V86Hardware, options: V86GuestOptions, firmware?: V86Firmware): Promise<V86Guest> {
+		const ports = new Ends();
+		const machine = await V86Machine.build(options.v86, hardware, {
+			...(firmware === undefined ? {} : { firmware }),
+			hostNow: () => options.clock.now(),
+			output: ports,
+		});
+		ports.connect(machine);
+		const guest = new V86Guest(machine, ports, options);
+		guest.#work.prepare();
+		return guest;
+	}
+
+	/** What the guest's clock shows, in ms since it was switched on, pauses left out. */
+	get timeMs(): number {
+		return this.#machine.time.valueMs;
+	}
+
+	/** Steps since the machine was switched on, wherever they were made. With a counted clock: the place in the run. */
+	get steps(): number {
+		return this.#machine.steps;
+	}
+
+	/** Whether the processor waits for an interrupt. */
+	get halted(): boolean {
+		return (this.#machine.cpu.in_hlt[0] ?? 0) !== 0;
+	}
+
+	/** Instructions that the processor has executed here; wraps at 2^32. */
+	get instructions(): number {
+		return this.#machine.cpu.instruction_counter[0] ?? 0;
+	}
+
+	/** Reads RAM as it is now: physical addresses. @throws RangeError beyond it; {@link GuestError} `gone` */
+	readMemory(address: number, byteLength: number): Uint8Array<ArrayBuffer> {
+		this.#require("any");
+		this.#checkRange(address, byteLength);
+		return this.#machine.ram.slice(address, address + byteLength);
+	}
+
+	/** Writes RAM, as a device would. @throws RangeError beyond it; {@link GuestError} `not-running`, `gone` */
+	writeMemory(address: number, bytes: Uint8Array): void {
+		this.#require("running");
+		this.#checkRange(address, bytes.byteLength);
+		if (bytes.byteLength === 0) return;
+		this.#machine.ram.set(bytes, address);
+		const firstPage = Math.floor(address / PAGE_BYTES);
+		this.dirty.note(firstPage, Math.floor((address + bytes.byteLength - 1) / PAGE_BYTES) - firstPage + 1);
+	}
+
+	/**
+	 * Lets a paused guest make so many steps and stay paused: for runs that must be the same each time (a `counted` clock).
+	 * @throws {GuestError} `not-paused`, `crashed`, `gone`
+	 */
+	async advance(steps: number): Promise<void> {
+		this.#require("paused");
+		this.#open(true);
+		try {
+			for (let step = 0; step < steps; step++) {
+				this.#step();
+				// Compiled code arrives by a turn of the event loop.
+				if (step % 16 === 15) await this.#clock.sleep(0);
+				this.#require("any");
+			}
+		} finally {
+			this.#open(false);
+		}
+	}
+
+	pause(_options: PauseOptions): Promise<void> {
+		return this.#do(() => {
+			if (this.#status === "paused") return;
+			this.#status = "paused";
+			this.#loop++;
+			this.#open(false);
+			this.#wake();
+		});
+	}
+
+	resume(): Promise<void> {
+		return this.#do(() => {
+			if (this.#status === "running") return;
+			this.#status = "running";
+			this.#open(true);
+			void this.#runLoop(++this.#loop);
+		});
+	}
+
+	discard(): Promise<void> {
+		if (this.#status !== "gone") {
+			this.#status = "gone";
+			this.#loop++;
+			this.#machine.time.stop();
+			this.#wake();
+			this.#work.dispose();
+		}
+		return Promise.resolve();
+	}
+
+	takeInterruptions(): Interruptions {
+		// The caller is on the guest's thread: when it asks for a pause, no step is under way.
+		return { slicesMs: this.#slices.takeSlices(), pauseWaitMs: 0 };
+	}
+
+	async #runLoop(loop: number): Promise<void> {
+		while (this.#loop === loop) {
+			const idleMs = this.#step();
+			if (this.#loop !== loop) return;
+			if (idleMs < SHORT_IDLE_MS) await this.#clock.sleep(0);
+			else await this.#rest(idleMs);
+		}
+	}
+
+	/** One step; a machine that fails in it is a crashed guest. */
+	#step(): number {
+		try {
+			return this.#machine.step();
+		} catch (cause) {
+			this.#crash = cause;
+			this.#status = "crashed";
+			this.#loop++;
+			this.#open(false);
+			return 0;
+		} finally {
+			this.#serial.flush();
+		}
+	}
+
+	/** Nothing happens by itself for so long; a frame, a keystroke or a pause ends the rest early. */
+	async #rest(durationMs: number): Promise<void> {
+		const rest = new AbortController();
+		this.#wake = () => rest.abort();
+		try {
+			await this.#clock.sleep(durationMs, rest.signal);
+		} catch (error) {
+			if (!rest.signal.aborted) throw error;
+		} finally {
+			this.#wake = () => undefined;
+		}
+	}
+
+	/** Whether time passes, and input reaches the machine. */
+	#open(open: boolean): void {
+		if (open) this.#machine.time.start();
+		else this.#machine.time.stop();
+		this.#serial.open = open;
+		this.#network.open = open;
+	}
+
+	#makePages(): GuestPages {
+		const work = this.#work;
+		const isPaused = (): boolean => this.#status !== "running";
+		return {
+			pageCount: this.#machine.pageCount,
+			encode: (pageIndices, { compress }) => this.#run(() => work.encode(pageIndices, compress, isPaused)),
+			apply: (batch: EncodedBatch) =>
+				this.#run(() =>
+					atOnce(() => {
+						this.#require("paused");
+						return work.apply(batch);
+					}),
+				),
+			hashes: (firstPage, pageCount) => this.#run(() => work.hashes(firstPage, pageCount)),
+			grow: (pageCount) =>
+				this.#do(() => {
+					if (pageCount > this.#machine.pageCount)
+						throw new GuestError("too-large", `a PC's memory does not grow: it has ${this.#machine.pageCount} pages`);
+				}),
+		};
+	}
+
+	#makeState(): GuestState {
+		return {
+			layout: () => layoutOf(this.#machine),
+			capture: () =>
+				this.#do(() => {
+					this.#require("paused");
+					return this.#devices.capture();
+				}),
+			restore: (bytes) =>
+				this.#do(() => {
+					this.#require("paused");
+					this.#devices.restore(bytes);
+				}),
+			resource: () => Promise.resolve(undefined),
+		};
+	}
+
+	#checkRange(address: number, byteLength: number): void {
+		const { memoryByteLength } = this.#machine.hardware;
+		if (!(address >= 0) || !(byteLength >= 0) || address + byteLength > memoryByteLength)
+			throw new RangeError(`address: ${address} + ${byteLength} bytes lie beyond ${memoryByteLength}`);
+	}
+
+	async #run<T>(job: () => Generator<void, T>): Promise<T> {
+		this.#require("any");
+		return this.#slices.run(() => {
+			this.#require("any");
+			return job();
+		});
+	}
+
+	async #do<T>(work: () => T): Promise<T> {
+		this.#require("any");
+		return work();
+	}
+
+	#require(status: "running" | "paused" | "any"): void {
+		if (this.#status === "gone") throw new GuestError("gone", "the guest has been discarded");
+		if (this.#status === "crashed")
+			throw new GuestError("crashed", `v86 failed: ${String(this.#crash)}; the guest is lost`, this.#crash);
+		if (status === "running" && this.#status !== "running") throw new GuestError("not-running", "the guest is paused");
+		if (status === "paused" && this.#status !== "paused") throw new GuestError("not-paused", "the guest runs");
+	}
+}
+
+/** The host's ends of what comes out of a machine, made before it. */
+class Ends {
+	#machine: V86Machine | undefined;
+	#wake: () => void = () => undefined;
+	readonly serial = new SerialPort((bytes) => this.#machine?.sendSerial(bytes));
+	readonly network = new NetworkCard(
+		(frame) => this.#machine?.sendFrame(frame),
+		() => this.#machine?.macAddress ?? "",
+	);
+
+	onSerial(byte: number): void {
+		this.serial.put(byte);
+	}
+
+	onFrame(frame: Uint8Array<ArrayBuffer>): void {
+		this.network.emit(frame);
+	}
+
+	onWake(): void {
+		this.#wake();
+	}
+
+	/** What is to happen when an idle machine gets work. */
+	set wake(wake: () => void) {
+		this.#wake = wake;
+	}
+
+	connect(machine: V86Machine): void {
+		this.#machine = machine;
+	}
+}
+
+function hardwareOf(options: StartV86GuestOptions): V86Hardware {
+	const { memoryByteLength = USUAL_MEMORY_BYTES, vgaMemoryByteLength = USUAL_VGA_BYTES } = options;
+	const hardware = {
+		memoryByteLength,
+		vgaMemoryByteLength,
+		time: options.time ?? "real",
+		compile: options.compile ?? true,
+	};
+	const wrong = hardwareProblem(hardware);
+	if (wrong !== undefined) throw new RangeError(wrong);
+	return hardware;
+}
+
+/** Why no machine can be built like this, naming the argument; `undefined` if one can. */
+export function hardwareProblem({ memoryByteLength, vgaMemoryByteLength }: V86Hardware): string | undefined {
+	if (
+		!(memoryByteLength >= SMALLEST_MEMORY_BYTES && memoryByteLength <= LARGEST_MEMORY_BYTES) ||
+		memoryByteLength % PAGE_BYTES !== 0
+	)
+		return `memoryByteLength: ${memoryByteLength} is no multiple of ${PAGE_BYTES} from ${SMALLEST_MEMORY_BYTES} to ${LARGEST_MEMORY_BYTES}`;
+	if (![18, 19, 20, 21].some((power) => vgaMemoryByteLength === 2 ** power))
+		return `vgaMemoryByteLength: ${vgaMemoryByteLength} is no power of two from 256 KiB to 2 MiB`;
+	return undefined;
+}
+
+/** What a target has to be like. */
+function layoutOf(machine: V86Machine): GuestLayout {
+	const { pageCount, hardware } = machine;
+	return {
+		kind: "v86",
+		pageBytes: PAGE_BYTES,
+		pageCount,
+		maximumPageCount: pageCount,
+		resources: [],
+		facts: {
+			v86: V86_VERSION,
+			vgaMemory: String(hardware.vgaMemoryByteLength),
+			time: hardware.time,
+			compile: String(hardware.compile),
+		},
+	};
+}

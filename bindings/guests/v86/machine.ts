@@ -1,0 +1,300 @@
+// One v86 machine, stepped by us: `run()` of v86 is never called, so between two steps nothing of the machine changes, and
+// each return of its main loop is a point where it can be paused.
+//
+// Built without disks: everything of it is RAM and device state. Two machines are alike when RAM size, VGA memory and time
+// mode are; firmware and kernel are in RAM once it has started.
+import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import {
+	CR4_PAE,
+	checkVersion,
+	type V86Build,
+	type V86Constructor,
+	type V86Cpu,
+	type V86Emulator,
+	type V86Environment,
+	type V86Exports,
+	type V86Statics,
+} from "./emulator.ts";
+import { GuestTime, type TimeMode } from "./guest-time.ts";
+import { patchPageWalk, WALK } from "./page-walk.ts";
+
+/** What a machine is; part of the layout, so that a target is built alike. */
+export interface V86Hardware {
+	/** RAM: a multiple of 4096, at least 1 MiB. */
+	readonly memoryByteLength: number;
+	/** Memory of the graphics card: a power of two from 256 KiB to 2 MiB. */
+	readonly vgaMemoryByteLength: number;
+	readonly time: TimeMode;
+	/** Whether guest code is compiled. Ten times as fast; without it a counted machine does the same on every run. */
+	readonly compile: boolean;
+}
+
+/** What a machine boots from: put into RAM before its first instruction. */
+export interface V86Firmware {
+	/** The BIOS, up to 1 MiB; its last 16 bytes are where the processor begins. */
+	readonly bios: Uint8Array;
+	readonly vgaBios?: Uint8Array;
+	readonly linux?: V86Linux;
+}
+
+/** A kernel that the BIOS starts (SeaBIOS does). */
+export interface V86Linux {
+	/** A bzImage. */
+	readonly kernel: Uint8Array;
+	/** Placed in the last 4 MiB of RAM. */
+	readonly initramfs: Uint8Array;
+	readonly commandLine: string;
+}
+
+/** What comes out of a machine while it runs. */
+export interface V86Output {
+	/** A byte written to the first serial port. */
+	onSerial(byte: number): void;
+	/** A frame sent by the network card: a copy. */
+	onFrame(frame: Uint8Array<ArrayBuffer>): void;
+	/** There is work: an idle machine should be stepped again. */
+	onWake(): void;
+}
+
+/** Modules of v86, patched and compiled: once per build of v86 and thread. */
+const compiled = new WeakMap<Uint8Array, { readonly module: WebAssembly.Module; readonly patched: boolean }>();
+
+function compiledModule({ wasm }: V86Build): { readonly module: WebAssembly.Module; readonly patched: boolean } {
+	let known = compiled.get(wasm);
+	if (known === undefined) {
+		const patched = patchPageWalk(wasm);
+		known = { module: new WebAssembly.Module(patched ?? wasm), patched: patched !== undefined };
+		compiled.set(wasm, known);
+	}
+	return known;
+}
+
+// Where the boot protocol of Linux wants the initial RAM disk's address and length, in the setup header that v86 has put at
+// 0x80000 (Documentation/arch/x86/boot.rst: ramdisk_image, ramdisk_size).
+const RAMDISK_ADDRESS = 0x80218;
+const RAMDISK_BYTE_LENGTH = 0x8021c;
+const RAMDISK_ROOM_BYTES = 4 * 2 ** 20;
+
+/** See the head of this file. */
+export class V86Machine {
+	readonly hardware: V86Hardware;
+	readonly time: GuestTime;
+	/** Whether the page walk could be patched: pages can be tracked, and missing ones waited for. */
+	readonly patched: boolean;
+	readonly exports: V86Exports;
+	readonly cpu: V86Cpu;
+	readonly #emulator: V86Emulator;
+	readonly #statics: V86Statics;
+	/** Steps since the machine was switched on, wherever it ran. */
+	steps = 0;
+	/** State of the generator behind a counted machine's random numbers; never 0. */
+	randomState: number = 0x9e3779b9 | 0;
+
+	private constructor(emulator: V86Emulator, exports: V86Exports, parts: MachineParts) {
+		this.#emulator = emulator;
+		this.exports = exports;
+		this.hardware = parts.hardware;
+		this.time = parts.time;
+		this.patched = parts.patched;
+		this.cpu = emulator.v86.cpu;
+		this.#statics = emulator.v86.constructor;
+		if (exports.pageferry_ram !== undefined) exports.pageferry_ram.value = this.ramOffset;
+	}
+
+	/**
+	 * Builds a machine that has not run; without firmware its RAM is all zero.
+	 *
+	 * @param hostNow - the clock port's `now`
+	 * @param onWalk - called before a page walk while {@link watchWalks} is on, with the virtual address
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when v86 cannot be started
+	 */
+	static async build(
+		build: V86Build,
+		hardware: V86Hardware,
+		options: {
+			readonly firmware?: V86Firmware;
+			readonly hostNow: () => number;
+			readonly output: V86Output;
+			readonly onWalk?: (address: number) => void;
+		},
+	): Promise<V86Machine> {
+		checkVersion(build);
+		const { firmware, hostNow, output, onWalk } = options;
+		const time = new GuestTime(hardware.time, hostNow);
+		const { module, patched } = compiledModule(build);
+		let machine: V86Machine | undefined;
+		let exports: V86Exports | undefined;
+		const instantiate = async (imports: { readonly env: V86Environment }): Promise<V86Exports> => {
+			imports.env.microtick = time.microtick;
+			if (hardware.time === "counted") imports.env.get_rand_int = () => machine?.nextRandom() ?? 1;
+			const writeMessage = imports.env.console_log_from_wasm;
+			imports.env.console_log_from_wasm = (first, second) => {
+				if (second === WALK) onWalk?.(first >>> 0);
+				else writeMessage(first, second);
+			};
+			const instance = await WebAssembly.instantiate(module, imports as unknown as WebAssembly.Imports);
+			exports = instance.exports as unknown as V86Exports;
+			return exports;
+		};
+		const emulator = await startEmulator(build, hardware, firmware, instantiate);
+		machine = new V86Machine(emulator, exports!, { hardware, time, patched });
+		machine.#connect(output);
+		if (firmware === undefined) machine.ram.fill(0);
+		else if (firmware.linux !== undefined) machine.#placeInitramfs(firmware.linux.initramfs);
+		return machine;
+	}
+
+	/** Address of RAM in the module's memory: a multiple of 4096. */
+	get ramOffset(): number {
+		return this.cpu.mem8.byteOffset;
+	}
+
+	/** RAM as it is: a view that is valid until the machine runs again. */
+	get ram(): Uint8Array<ArrayBuffer> {
+		const { buffer } = this.exports.memory;
+		return new Uint8Array(buffer as ArrayBuffer, this.ramOffset, this.hardware.memoryByteLength);
+	}
+
+	get pageCount(): number {
+		return this.hardware.memoryByteLength / PAGE_BYTES;
+	}
+
+	/** Whether the guest uses page tables of 64-bit entries now. */
+	get usesPae(): boolean {
+		return ((this.cpu.cr[4] ?? 0) & CR4_PAE) !== 0;
+	}
+
+	/** The network card's address, `aa:bb:cc:dd:ee:ff`. */
+	get macAddress(): string {
+		return Array.from(this.cpu.devices.net.mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+	}
+
+	/**
+	 * Runs for about a millisecond, with its clock going.
+	 * @returns how long nothing will happen by itself, in ms
+	 */
+	step(): number {
+		this.steps++;
+		const idleMs = this.within(() => this.cpu.main_loop());
+		if (this.hardware.time === "real" || idleMs <= 0) return idleMs;
+		this.time.skip(idleMs);
+		return 0;
+	}
+
+	/** Does something with the processor or its devices in the guest's own time. */
+	within<T>(work: () => T): T {
+		const before = this.#statics.microtick;
+		this.#statics.microtick = this.time.microtick;
+		const undo = this.hardware.time === "counted" ? countedDate(this.time) : undefined;
+		try {
+			return work();
+		} finally {
+			this.#statics.microtick = before;
+			undo?.();
+		}
+	}
+
+	/** Types on the first serial port. */
+	sendSerial(bytes: Iterable<number>): void {
+		this.within(() => {
+			for (const byte of bytes) this.#emulator.bus.send("serial0-input", byte);
+		});
+	}
+
+	/** Gives the network card a frame. */
+	sendFrame(frame: Uint8Array): void {
+		this.within(() => this.#emulator.bus.send("net0-receive", frame));
+	}
+
+	/** The next random number of a counted machine (xorshift32, Marsaglia 2003). */
+	nextRandom(): number {
+		let state = this.randomState;
+		state ^= state << 13;
+		state ^= state >>> 17;
+		state ^= state << 5;
+		this.randomState = state | 0 || 1;
+		return this.randomState;
+	}
+
+	#connect(output: V86Output): void {
+		this.cpu.stop_idling = () => output.onWake();
+		this.#emulator.add_listener("serial0-output-byte", (byte: number) => output.onSerial(byte));
+		this.#emulator.add_listener("net0-send", (frame: Uint8Array) =>
+			output.onFrame(frame.slice() as Uint8Array<ArrayBuffer>),
+		);
+		if (this.hardware.time !== "counted") return;
+		// What v86 has read from the wall clock while it was built would differ from run to run.
+		const { rtc } = this.cpu.devices;
+		rtc.rtc_time = rtc.last_update = this.time.countedDateMs;
+	}
+
+	/** v86 itself puts it at 64 MiB, where a machine of 64 MiB has no memory. */
+	#placeInitramfs(initramfs: Uint8Array): void {
+		const address = this.hardware.memoryByteLength - RAMDISK_ROOM_BYTES;
+		const { ram } = this;
+		ram.set(initramfs, address);
+		const view = new DataView(ram.buffer, ram.byteOffset);
+		view.setUint32(RAMDISK_ADDRESS, address, true);
+		view.setUint32(RAMDISK_BYTE_LENGTH, initramfs.byteLength, true);
+	}
+}
+
+interface MachineParts {
+	readonly hardware: V86Hardware;
+	readonly time: GuestTime;
+	readonly patched: boolean;
+}
+
+/** Lets JavaScript devices read the guest's date while they work. @returns what puts the host's date back */
+function countedDate(time: GuestTime): () => void {
+	const wall = globalThis.Date; // allowed (clock): the one place where devices of v86 ask for the date
+	const now = wall.now;
+	wall.now = () => time.countedDateMs;
+	return () => {
+		wall.now = now;
+	};
+}
+
+async function startEmulator(
+	build: V86Build,
+	hardware: V86Hardware,
+	firmware: V86Firmware | undefined,
+	instantiate: (imports: { readonly env: V86Environment }) => Promise<V86Exports>,
+): Promise<V86Emulator> {
+	const { linux } = firmware ?? {};
+	if (linux !== undefined && linux.initramfs.byteLength > RAMDISK_ROOM_BYTES)
+		throw new RangeError(`initramfs: at most ${RAMDISK_ROOM_BYTES} bytes, got ${linux.initramfs.byteLength}`);
+	const file = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : { buffer: bytes.slice().buffer });
+	let failed: (error: unknown) => void = () => undefined;
+	const failure = new Promise<never>((_, reject) => {
+		failed = reject;
+	});
+	try {
+		const emulator = new (build.V86 as V86Constructor)({
+			wasm_fn: (imports: { readonly env: V86Environment }) =>
+				instantiate(imports).catch((error: unknown) => {
+					failed(error);
+					throw error;
+				}),
+			bios: file(firmware?.bios),
+			vga_bios: file(firmware?.vgaBios),
+			...(linux === undefined ? {} : { bzimage: file(linux.kernel), cmdline: linux.commandLine }),
+			memory_size: hardware.memoryByteLength,
+			vga_memory_size: hardware.vgaMemoryByteLength,
+			disable_jit: !hardware.compile,
+			disable_keyboard: true,
+			disable_mouse: true,
+			disable_speaker: true,
+			autostart: false,
+			acpi: false,
+			fastboot: true,
+			net_device: { type: "ne2k" },
+			preserve_mac_from_state_image: true,
+		});
+		await Promise.race([new Promise<void>((ready) => emulator.add_listener("emulator-ready", () => ready())), failure]);
+		return emulator;
+	} catch (cause) {
+		if (cause instanceof GuestError) throw cause;
+		throw new GuestError("state", `v86 could not be started: ${String(cause)}`, cause);
+	}
+}

@@ -1,0 +1,211 @@
+// Work beside a v86 guest's RAM: encode, install, hash, and find dirty pages. Each job is a generator that yields where the
+// guest may run (slices.ts).
+//
+// RAM lies somewhere in the machine's WebAssembly memory: page i of the guest is page `base + i` there. The in-place kernels
+// read it where it is. While the guest's pages are scanned for changes, encoding reads the shadow; with a patched page walk
+// there is no shadow, and pages are copied once from live RAM: within one step of a job the guest does not run.
+import {
+	BATCH_LIMIT_PAGES,
+	BatchDecoder,
+	BatchEncoder,
+	batchChecksum,
+	batchHashes,
+	batchLimitBytes,
+	type DecodedBatch,
+} from "../../engine/batch.ts";
+import { Bitmap } from "../../engine/bitmap.ts";
+import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
+import { HASH_BYTES } from "../../engine/hash.ts";
+import { GuestMemoryKernels } from "../../engine/inplace.ts";
+import { type AppliedPages, type EncodedBatch, GuestError, PAGE_BYTES, type PageBatch } from "../../ports/guest.ts";
+import { BatchSplicer } from "../batch-splicer.ts";
+import { BufferPool } from "../buffer-pool.ts";
+import { type ShadowedMemory, STEP_PAGES } from "../scan-tracker.ts";
+import type { V86Machine } from "./machine.ts";
+
+/** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
+const LIVE_COMPRESS_PAGES = 128;
+/** Without it a page takes 1 µs. */
+const LIVE_PAGES = 512;
+
+/** See the head of this file. */
+export class PageWork implements ShadowedMemory {
+	readonly #machine: V86Machine;
+	readonly #engine: Engine;
+	readonly #kernels: GuestMemoryKernels;
+	readonly #buffers = new BufferPool();
+	readonly #encoder: BatchEncoder;
+	readonly #changed: Bitmap;
+	#decoder: BatchDecoder | undefined;
+	/** Whether the shadow is in use: encode from it. */
+	shadowed = false;
+	#shadow: Region | undefined;
+	#shadowPages = 0;
+
+	constructor(machine: V86Machine) {
+		this.#machine = machine;
+		this.#engine = createEngine();
+		this.#kernels = new GuestMemoryKernels(this.#engine, machine.exports.memory);
+		this.#encoder = new BatchEncoder(this.#engine);
+		this.#changed = new Bitmap(this.#engine, STEP_PAGES);
+	}
+
+	get pageCount(): number {
+		return this.#machine.pageCount;
+	}
+
+	/** The engine that works here: device state uses it too. */
+	get engine(): Engine {
+		return this.#engine;
+	}
+
+	/** @param isPaused - whether nobody waits for the thread: the batch is then encoded at once */
+	*encode(pageIndices: Uint32Array, compress: boolean, isPaused: () => boolean): Generator<void, PageBatch> {
+		this.#checkIndices(pageIndices);
+		const into = new Uint8Array(this.#buffers.take(batchLimitBytes(pageIndices.length)));
+		try {
+			const most = isPaused() ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
+			if (pageIndices.length <= most)
+				return this.#finished(pageIndices, into, this.#piece(pageIndices, compress, into));
+			const splicer = new BatchSplicer(into, pageIndices.length);
+			for (let from = 0; from < pageIndices.length; from += most) {
+				splicer.add(this.#piece(pageIndices.subarray(from, from + most), compress, "view"));
+				yield;
+			}
+			const { byteLength, zeroPages } = splicer.end();
+			const checksum = batchChecksum(this.#engine, into.subarray(0, byteLength));
+			return this.#finished(pageIndices, into, { byteLength, zeroPages, checksum });
+		} catch (error) {
+			this.#buffers.give(into.buffer);
+			throw error;
+		}
+	}
+
+	#finished(
+		pageIndices: Uint32Array,
+		into: Uint8Array<ArrayBuffer>,
+		made: { readonly byteLength: number; readonly zeroPages: number; readonly checksum: bigint },
+	): PageBatch {
+		const bytes = into.subarray(0, made.byteLength);
+		let released = false;
+		return {
+			bytes,
+			checksum: made.checksum,
+			pageIndices,
+			hashes: batchHashes(bytes, pageIndices.length),
+			zeroPages: made.zeroPages,
+			wireByteLength: bytes.byteLength,
+			release: () => {
+				if (!released) this.#buffers.give(into.buffer);
+				released = true;
+			},
+		};
+	}
+
+	#piece(pageIndices: Uint32Array, compress: boolean, into: Uint8Array | "view"): ReturnType<BatchEncoder["encode"]> {
+		const source =
+			this.shadowed && this.#shadow !== undefined
+				? ({ kind: "region", region: this.#shadow, firstPage: 0 } as const)
+				: ({ kind: "memory", bytes: this.#machine.ram } as const);
+		return this.#encoder.encode({ pageIndices, source, compress, into });
+	}
+
+	#checkIndices(pageIndices: Uint32Array): void {
+		if (pageIndices.length > BATCH_LIMIT_PAGES)
+			throw new RangeError(`pageIndices has ${pageIndices.length} pages, a batch at most ${BATCH_LIMIT_PAGES}`);
+		let before = -1;
+		for (const pageIndex of pageIndices) {
+			if (pageIndex <= before) throw new RangeError(`pageIndices: ${pageIndex} after ${before} does not ascend`);
+			before = pageIndex;
+		}
+		if (before >= this.pageCount)
+			throw new RangeError(`pageIndices: page ${before} does not exist, the guest has ${this.pageCount}`);
+	}
+
+	/** Verifies the whole batch, then installs it. */
+	apply(batch: EncodedBatch): AppliedPages {
+		const decoded = this.decode(batch);
+		decoded.install(this.#machine.ram);
+		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
+	}
+
+	/** Verifies a batch for this memory; valid until the next one. */
+	decode({ bytes, checksum }: EncodedBatch): DecodedBatch {
+		this.#decoder ??= new BatchDecoder(this.#engine);
+		return this.#decoder.decode(bytes, { pageCount: this.pageCount, checksum });
+	}
+
+	*hashes(firstPage: number, pageCount: number): Generator<void, Uint8Array<ArrayBuffer>> {
+		if (firstPage < 0 || firstPage + pageCount > this.pageCount)
+			throw new RangeError(`firstPage: ${firstPage} + ${pageCount} pages lie beyond ${this.pageCount}`);
+		const hashes = new Uint8Array(pageCount * HASH_BYTES);
+		for (let done = 0; done < pageCount; done += STEP_PAGES) {
+			const count = Math.min(STEP_PAGES, pageCount - done);
+			hashes.set(this.#kernels.hashPages(this.#base + firstPage + done, count), done * HASH_BYTES);
+			yield;
+		}
+		return hashes;
+	}
+
+	/** Lets every kernel run once and touches what a move needs: first calls and first touches are slow. */
+	prepare(): void {
+		const { bytes, checksum, release } = drained(this.encode(Uint32Array.of(0, 1), true, () => true));
+		this.decode({ bytes, checksum });
+		release();
+		this.#kernels.hashPages(this.#base, 1);
+		this.#buffers.prepare(2);
+		this.#engine.prefault();
+	}
+
+	// The shadow, for a guest whose page walk cannot be followed (ShadowedMemory).
+
+	get shadowPageCount(): number {
+		return this.#shadowPages;
+	}
+
+	extend(pageCount: number): void {
+		try {
+			// Regions are never given back: one shadow serves every scan of this guest.
+			this.#shadow ??= this.#engine.allocate(pageCount * PAGE_BYTES, PAGE_BYTES);
+		} catch (cause) {
+			throw new GuestError("too-large", `no memory for a shadow of ${pageCount} pages`, cause);
+		}
+		this.#shadowPages = pageCount;
+		this.shadowed = true;
+	}
+
+	compare(firstPage: number, pageCount: number, changed: Uint8Array): number {
+		this.#changed.clearAll();
+		const at = { shadowPage: firstPage, bit: 0 };
+		const count = this.#kernels.compareToShadow(this.#shadow!, this.#base + firstPage, pageCount, this.#changed, at);
+		const { offset } = this.#changed.region;
+		if (count > 0) changed.set(this.#engine.bytes.subarray(offset, offset + Math.ceil(pageCount / 8)));
+		return count;
+	}
+
+	copy(firstPage: number, pageCount: number): void {
+		this.#kernels.copyOut(this.#base + firstPage, pageCount, this.#shadow!, firstPage);
+	}
+
+	detach(): void {
+		this.#shadowPages = 0;
+		this.shadowed = false;
+	}
+
+	/** Page of the machine's memory where RAM begins. */
+	get #base(): number {
+		return this.#machine.ramOffset / PAGE_BYTES;
+	}
+
+	dispose(): void {
+		this.#engine.dispose();
+	}
+}
+
+/** The result of a job that nobody interrupts. */
+function drained<T>(job: Generator<void, T>): T {
+	for (;;) {
+		const next = job.next();
+		if (next.done === true) return next.value;
+	}
+}

@@ -1,0 +1,58 @@
+// The first serial port of a v86 guest, seen from the host: text out, text in. Characters are bytes (ISO 8859-1).
+
+/** See the head of this file. */
+export interface V86SerialPort {
+	/** Types; while the guest is paused it is kept until the guest runs. */
+	write(text: string): void;
+	/** @param listener - gets what the guest has written, a step's worth at a time @returns stops listening */
+	listen(listener: (text: string) => void): () => void;
+}
+
+/** The host's end of a serial port. */
+export class SerialPort implements V86SerialPort {
+	readonly #send: (bytes: number[]) => void;
+	readonly #listeners = new Set<(text: string) => void>();
+	#output: number[] = [];
+	#input: number[] = [];
+	#open = false;
+
+	/** @param send - gives bytes to the running machine */
+	constructor(send: (bytes: number[]) => void) {
+		this.#send = send;
+	}
+
+	write(text: string): void {
+		for (let index = 0; index < text.length; index++) this.#input.push(text.charCodeAt(index) & 0xff);
+		if (this.#open) this.#pass();
+	}
+
+	listen(listener: (text: string) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	/** The guest writes a byte. */
+	put(byte: number): void {
+		this.#output.push(byte);
+	}
+
+	/** A step has ended: listeners get what came. */
+	flush(): void {
+		if (this.#output.length === 0) return;
+		const text = String.fromCharCode(...this.#output);
+		this.#output = [];
+		for (const listener of this.#listeners) listener(text);
+	}
+
+	/** Whether the guest runs, and input can be given to it. */
+	set open(open: boolean) {
+		this.#open = open;
+		if (open) this.#pass();
+	}
+
+	#pass(): void {
+		const bytes = this.#input;
+		this.#input = [];
+		if (bytes.length > 0) this.#send(bytes);
+	}
+}
