@@ -75,6 +75,11 @@ export {
 	receiveGuest,
 } from "./migration/target.ts";
 export type { TargetState } from "./migration/target-states.ts";
+// The network between guests.
+export { arpAnnouncement, rarpAnnouncement } from "./network/announce.ts";
+export type { OutputGate } from "./network/output-gate.ts";
+export { capture, pcapHeader, pcapRecord } from "./network/pcap.ts";
+export { type SwitchPort, type TappedFrame, VirtualSwitch } from "./network/switch.ts";
 // What this runtime offers as ports; `localPlatform` is the same under a name that both entries have.
 export { denoPlatform, denoPlatform as localPlatform } from "./platform/deno/index.ts";
 // Policies: plain functions that a caller may replace by their own.
