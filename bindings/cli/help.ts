@@ -8,6 +8,9 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry lab [ids…] [--json FILE] [--html FILE]
                              the papers' experiments in virtual time: the paper's figure, ours, the error, the verdict
                              (all ids without one; LS stands for LS-1, LS-2, …)
+  pageferry lab faults [--technique NAMES] [--seconds N] [--runs N] [--seed N] [--replay CASE|FILE]
+                             every technique under drawn faults in virtual time: new seeds each time, for 60 s; a failure
+                             prints its case and its trace, and --replay plays it again
   pageferry guests           not yet
   pageferry --version
   pageferry --help           pageferry demo --help says the same

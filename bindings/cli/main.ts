@@ -48,6 +48,10 @@ async function main(args: readonly string[]): Promise<number> {
 		return 0;
 	}
 	if (command === "lab") {
+		if (rest[0] === "faults") {
+			const { parseFaultOptions, runFaults } = await import("./lab-faults.ts");
+			return runFaults(parseFaultOptions(rest.slice(1)));
+		}
 		// Charts and experiments are loaded only for this.
 		const { parseLabOptions, runLab } = await import("./lab.ts");
 		return runLab(parseLabOptions(rest));

@@ -29,6 +29,8 @@ export interface SimulatedConnection {
 	readonly b: ByteStream;
 	/** Makes a fault of time happen now; its `when` is ignored. */
 	inject(fault: TimeFault): void;
+	/** Ends a freeze of an end before its time. */
+	thaw(end: StreamEnd): void;
 	/** Bytes written so far at an end: offsets for a fault plan. */
 	written(end: StreamEnd): number;
 }
@@ -70,6 +72,10 @@ class Connection implements SimulatedConnection {
 
 	written(end: StreamEnd): number {
 		return this.#direction(end).writtenBytes;
+	}
+
+	thaw(end: StreamEnd): void {
+		(end === "a" ? this.a : this.b).thaw();
 	}
 
 	inject(fault: TimeFault): void {

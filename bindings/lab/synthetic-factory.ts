@@ -1,7 +1,7 @@
 /** Targets for synthetic guests: the same model on the other side, which goes on with the same workload. */
 import { type GuestFactory, type GuestLayout, type Obstacle, PAGE_BYTES, type PreparedTarget } from "../ports/guest.ts";
 import { SyntheticGuest, type SyntheticGuestOptions } from "./synthetic-guest.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
+import type { EventClock } from "./virtual-clock.ts";
 import type { Workload } from "./workload.ts";
 
 /** What targets are like. */
@@ -16,10 +16,10 @@ export interface SyntheticFactoryOptions extends Pick<SyntheticGuestOptions, "co
 /** See the head of this file. */
 export class SyntheticFactory implements GuestFactory {
 	readonly kind = "synthetic";
-	readonly #clock: VirtualClock;
+	readonly #clock: EventClock;
 	readonly #options: SyntheticFactoryOptions;
 
-	constructor(clock: VirtualClock, options: SyntheticFactoryOptions = {}) {
+	constructor(clock: EventClock, options: SyntheticFactoryOptions = {}) {
 		this.#clock = clock;
 		this.#options = options;
 	}

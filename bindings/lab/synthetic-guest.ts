@@ -26,12 +26,12 @@ import type { OrderedGuest } from "../ports/ordered-guest.ts";
 import { MissingSet } from "./missing-set.ts";
 import { type BatchContents, decodeBatch, encodeBatch, hashInto } from "./synthetic-batch.ts";
 import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
+import type { EventClock } from "./virtual-clock.ts";
 import { idleWorkload, type PagedRun, type Workload, type WorkloadGuest } from "./workload.ts";
 
 /** What a synthetic guest is made with. */
 export interface SyntheticGuestOptions {
-	readonly clock: VirtualClock;
+	readonly clock: EventClock;
 	readonly pageCount: number;
 	readonly maximumPageCount?: number;
 	/** Keep bytes of pages written through `write`: for tests of what is above guests. */
@@ -62,7 +62,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	readonly state: GuestState;
 	readonly faulting: FaultControl;
 	readonly missing: MissingSet;
-	readonly clock: VirtualClock;
+	readonly clock: EventClock;
 	readonly order: OrderedGuest["order"];
 	readonly #options: SyntheticGuestOptions;
 	readonly #contents = new Map<number, Uint8Array>();

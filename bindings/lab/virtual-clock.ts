@@ -31,10 +31,18 @@ export interface Scheduled {
 	cancel(): void;
 }
 
+/** A clock on which things can be made to happen: the virtual one, or a host's view of it (`faults/host-clock.ts`). */
+export interface EventClock extends Clock {
+	/** Calls `action` in `durationMs` virtual milliseconds; never, if that is Infinity. */
+	schedule(durationMs: number, action: () => void): Scheduled;
+}
+
 /** How a {@link VirtualClock} starts. */
 export interface VirtualClockOptions {
 	/** Virtual time at the start, in ms. */
 	readonly startMs?: number;
+	/** Called after each event, when all its consequences of that instant are there: for a referee. What it throws ends the run. */
+	readonly afterEvent?: () => void;
 }
 
 interface Entry extends Scheduled {
@@ -59,9 +67,10 @@ interface Entry extends Scheduled {
  * }); // 3600000, at once
  * ```
  */
-export class VirtualClock implements Clock {
+export class VirtualClock implements EventClock {
 	readonly #real: Pick<Clock, "sleep">;
 	readonly #heap: Entry[] = [];
+	readonly #afterEvent: (() => void) | undefined;
 	#nowMs: number;
 	#order = 0;
 	#running = false;
@@ -73,6 +82,7 @@ export class VirtualClock implements Clock {
 	constructor(real: Pick<Clock, "sleep">, options: VirtualClockOptions = {}) {
 		this.#real = real;
 		this.#nowMs = options.startMs ?? 0;
+		this.#afterEvent = options.afterEvent;
 	}
 
 	now(): number {
@@ -130,6 +140,7 @@ export class VirtualClock implements Clock {
 			outcome.catch(() => undefined); // awaited below, or given up with a deadlock
 			for (let idleTurns = 0; ; ) {
 				await this.#real.sleep(0);
+				this.#afterEvent?.();
 				if (settled) return await outcome;
 				if (this.#step()) idleTurns = 0;
 				else if (++idleTurns > PATIENCE_TURNS) throw new DeadlockError(this.#nowMs);

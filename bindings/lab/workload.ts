@@ -6,11 +6,11 @@
  * touches what decides what it waits for.
  */
 import type { MissingSet } from "./missing-set.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
+import type { EventClock } from "./virtual-clock.ts";
 
 /** What a workload sees of its guest: see `synthetic-guest.ts`. */
 export interface WorkloadGuest {
-	readonly clock: VirtualClock;
+	readonly clock: EventClock;
 	readonly missing: MissingSet;
 	/** Versions by page, for an inner loop that also marks pages dirty itself. */
 	readonly versions: Uint32Array<ArrayBuffer>;

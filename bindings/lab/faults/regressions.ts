@@ -1,0 +1,11 @@
+/**
+ * Cases that once broke a promise, and cases that reach corners which are rarely drawn: played by every batch before anything
+ * is drawn. A case is never removed; when drawing changes, the ones that found something are kept as they were drawn.
+ */
+import type { FaultCase } from "./batch.ts";
+
+/** See the head of this file. */
+export const REGRESSIONS: readonly FaultCase[] = [
+	// The source crashes inside its own progress report and would go on for the rest of that instant.
+	{ technique: "pre-copy-switch", workload: "quicksort", seed: 509 },
+];
