@@ -44,6 +44,8 @@ export interface FolderFiles {
 	rename(from: string, to: string): Promise<void>;
 	/** Removes a file. */
 	remove(path: string): Promise<void>;
+	/** Removes an empty folder. Rejects `ENOTEMPTY` or `EEXIST` for one that is not. */
+	removeFolder(path: string): Promise<void>;
 	/** Removes a file or a folder with all that is in it; a missing one is fine. */
 	removeTree(path: string): Promise<void>;
 }

@@ -10,13 +10,15 @@
  *   2. write the new value into S under a new token and sync the file, then S
  *   3. rename S to the new state S' = (generation + 1, new token)            ← the compare and the set, in one step
  *   4. sync the reference's folder                                           ← from here on the move is acknowledged
- *   5. remove the old files
+ *   5. remove the old files; of a reference that was removed, also S' and the reference's folder, if they are empty
  * Of several movers exactly one finds S at step 3; the others get ENOENT there (or at 1 or 2) and look again. Step 5 cannot
  * hit a value that will ever count: whoever wrote one of the old files wrote it for S, and S is gone. A mover that dies
  * before step 3 leaves a file that the next move removes; after it, a complete move. The value and its name are on
  * the medium before a state can point to it (2 before 3), so a crash of the machine leaves either state whole.
- * A reference is created by renaming a complete folder into references/; such a folder is never empty and never goes away
- * (removing a reference is a move to a `-removed` state, which costs two empty folders), so a late creator is refused.
+ * A reference is created by renaming a complete folder into references/, which only an empty folder or none gives way to: so
+ * of several creators one wins. Removing one is a move to a `-removed` state. What it leaves empty goes at step 5, folder by
+ * folder from the inside, and never what is not empty: a mover who has put a value into S' keeps it, one who comes too late
+ * finds no S' and looks again. A remover who dies before step 5 leaves two empty folders, which the next creation uses.
  * Whether its name in references/ is on the medium is known only once a move from its first state, or from a removed one, has
  * synced references/ as well.
  *
@@ -123,9 +125,10 @@ export class FolderStore implements PiecewiseStore {
 		checkStoreName(name);
 		try {
 			const { state, value } = await this.#readState(name);
+			if (state === undefined) return undefined;
 			// Whoever moved it may not have come to step 4 yet, and what we return must not be undone by a crash.
-			if (state !== undefined) await this.#files.syncFolder(this.#referencePath(name));
-			if (state !== undefined && mayBeNew(state)) await this.#files.syncFolder(`${this.#root}/references`);
+			await this.#syncReference(name);
+			if (mayBeNew(state)) await this.#files.syncFolder(`${this.#root}/references`);
 			return value;
 		} catch (error) {
 			throw storeError(error, `cannot read reference "${name}"`);
@@ -248,14 +251,33 @@ export class FolderStore implements PiecewiseStore {
 			throw error;
 		}
 		try {
-			await this.#files.syncFolder(folder);
+			await this.#syncReference(name);
 			if (mayBeNew(from)) await this.#files.syncFolder(`${this.#root}/references`);
 		} catch (error) {
 			await this.#undoMove(after, before);
 			throw error;
 		}
 		for (const token of old) await this.#discard(`${after}/${token}`);
+		if (to.isRemoved) await this.#discardEmpty([after, folder]);
 		return true;
+	}
+
+	/** Step 4. A reference's folder goes only after a later move than the one seen was synced, and that one with it. */
+	async #syncReference(name: string): Promise<void> {
+		try {
+			await this.#files.syncFolder(this.#referencePath(name));
+		} catch (error) {
+			if (!hasCode(error, "ENOENT")) throw error;
+		}
+	}
+
+	/** Removes folders that are empty, up to the first that is not. What stays costs room, nothing else. */
+	async #discardEmpty(paths: readonly string[]): Promise<void> {
+		try {
+			for (const path of paths) await this.#files.removeFolder(path);
+		} catch {
+			// somebody uses it again, or the medium fails: nothing depends on it
+		}
 	}
 
 	/** The old state gets its name back, unless somebody has already moved on from the new one. */

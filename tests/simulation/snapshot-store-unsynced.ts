@@ -116,6 +116,10 @@ export class UnsyncedFiles {
 			link: act("link", (from: string, to: string) => this.#add(to, this.#node(from))),
 			rename: act("rename", (from: string, to: string) => this.#rename(from, to)),
 			remove: act("remove", (path: string) => this.#remove(path)),
+			removeFolder: act("removeFolder", (path: string) => {
+				if (this.#folder(path).entries.size > 0) throw systemError("ENOTEMPTY", path);
+				this.#remove(path);
+			}),
 			removeTree: act("removeTree", (path: string) => this.#removeTree(path)),
 		};
 		return { files, died };

@@ -67,6 +67,7 @@ export const denoFolderFiles: FolderFiles = {
 	link: (from, to) => Deno.link(from, to),
 	rename: (from, to) => Deno.rename(from, to),
 	remove: (path) => Deno.remove(path),
+	removeFolder: (path) => Deno.remove(path),
 	async removeTree(path) {
 		try {
 			await Deno.remove(path, { recursive: true });

@@ -1,5 +1,5 @@
 /** A folder store's file operations by `node:fs`. */
-import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, rmdir, stat, unlink } from "node:fs/promises";
 import process from "node:process";
 import type { FolderFiles } from "../folder-files.ts";
 import { systemCodeOf } from "../stream-errors.ts";
@@ -75,6 +75,7 @@ export const nodeFolderFiles: FolderFiles = {
 	link,
 	rename,
 	remove: unlink,
+	removeFolder: (path) => rmdir(path),
 	removeTree: (path) => rm(path, { recursive: true, force: true }),
 };
 

@@ -45,6 +45,7 @@ function watched(files: FolderFiles, before: (step: number, operation: string) =
 		link: watch("link", files.link),
 		rename: watch("rename", files.rename),
 		remove: watch("remove", files.remove),
+		removeFolder: watch("removeFolder", files.removeFolder),
 		removeTree: watch("removeTree", files.removeTree),
 	};
 }
@@ -280,6 +281,53 @@ export function folderStoreSteps(test: ReturnType<typeof suite>, runtime: TestRu
 				}
 			}
 		}
+	});
+
+	test("a remover and a mover that stop each other at any two steps agree on who was first", async () => {
+		for (let pauseA = 0, hasA = true; hasA; pauseA++) {
+			hasA = false;
+			for (let pauseB = 0, hasB = true; hasB; pauseB++) {
+				assert.ok(pauseA < MAX_STEPS && pauseB < MAX_STEPS);
+				await inFolder(async (folder) => {
+					const reader = await openFolder(files, folder);
+					await reader.compareAndSetReference("head", undefined, text("x"));
+					const [a, b] = [new Stoppable(files, pauseA), new Stoppable(files, pauseB)];
+					const [storeA, storeB] = [await openFolder(a.files, folder), await openFolder(b.files, folder)];
+					const removing = a.run(async () =>
+						storeA.compareAndSetReference("head", await storeA.readReference("head"), undefined),
+					);
+					hasA = (await Promise.race([removing, a.stopped])) === "stopped" || hasA;
+					let seen: Uint8Array | undefined;
+					const moving = b.run(async () => {
+						seen = await storeB.readReference("head");
+						return storeB.compareAndSetReference("head", seen, text(`${shown(seen) ?? ""}b`));
+					});
+					hasB = (await Promise.race([moving, b.stopped])) === "stopped";
+					a.goOn();
+					const hasRemoved = await removing;
+					b.goOn();
+					const hasMoved = await moving;
+					const found = shown(await reader.readReference("head"));
+					const where = `A before ${pauseA}, B before ${pauseB}: ${hasRemoved} ${hasMoved} ${found}`;
+					// Whoever has seen what the other has done came second.
+					const expected = hasMoved && (!hasRemoved || seen === undefined) ? `${shown(seen) ?? ""}b` : undefined;
+					assert.ok((hasRemoved || hasMoved) && found === expected, where);
+					await moveOn(reader, { look: reference });
+				});
+			}
+		}
+	});
+
+	test("a reference that was removed leaves nothing behind", async () => {
+		await inFolder(async (folder) => {
+			const store = await openFolder(files, folder);
+			for (let turn = 0; turn < 3; turn++) {
+				assert.ok(await store.compareAndSetReference("head", undefined, text("one")));
+				assert.ok(await store.compareAndSetReference("head", text("one"), text("two")));
+				assert.ok(await store.compareAndSetReference("head", text("two"), undefined));
+				assert.equal(await runtime.names(`${folder}/references`), []);
+			}
+		});
 	});
 
 	test("a folder that is something else is left alone", async () => {
