@@ -141,7 +141,12 @@ function isOfType<Type extends Record["type"]>(record: Record, type: Type): reco
 /** Decodes and releases a frame; `undefined` for an optional record this version does not know. */
 function decodeFrame(frame: IncomingFrame): Record | undefined {
 	try {
-		return decodeRecord(frame);
+		const record = decodeRecord(frame);
+		// Parts of a checkpoint are kept until it is complete, longer than the link's buffer.
+		if (record?.type === "state") return { ...record, bytes: record.bytes.slice() };
+		if (record?.type !== "batch") return record;
+		const { bytes, checksum } = record.batch;
+		return { type: "batch", batch: { bytes: bytes.slice(), checksum } };
 	} finally {
 		frame.release();
 	}

@@ -2,6 +2,7 @@
  * What a move reports: the paper's metrics (spec section 1), per round and in total, and the pauses that downtime alone
  * would hide. Times are on the source's clock, in ms.
  */
+import type { FollowerFigures } from "../epochs/checkpoint-follower.ts";
 import type { MovePhase } from "../handover/move-error.ts";
 import type { PagingSample } from "../paging/fault-figures.ts";
 import type { RoundFacts, StopReason } from "../policies/convergence.ts";
@@ -92,6 +93,8 @@ export interface PagingMetrics {
 	};
 	/** Pages the guest has not touched before the end; absent where it cannot tell. */
 	readonly pushedInVain?: number;
+	/** What has come back from the target, where its changes do: checkpoints, pages and bytes. */
+	readonly checkpoints?: FollowerFigures;
 	/** The source's view over time, for plots; of the last link. */
 	readonly timeline: readonly PagingSample[];
 }

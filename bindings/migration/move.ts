@@ -12,6 +12,7 @@
 import { toMoveError } from "../handover/phases.ts";
 import { owingStage } from "../paging/owing.ts";
 import type { Guest } from "../ports/guest.ts";
+import { checkFollowing } from "./following-pages.ts";
 import { commit, sendState } from "./move-commit.ts";
 import { MoveContext } from "./move-context.ts";
 import { endFailed, letGo } from "./move-ending.ts";
@@ -44,6 +45,7 @@ export async function move(
 	if (moving.has(services.guest)) throw new TypeError("guest: another move of this guest is under way");
 	if (owingStage(services.guest) !== undefined)
 		throw new TypeError("guest: the target of an earlier move needs its pages: recover or abandon that move");
+	checkFollowing(technique.following);
 	const context = new MoveContext(technique, services, options);
 	moving.add(services.guest);
 	try {

@@ -187,9 +187,11 @@ export class ReceivedPages {
 		const { protection, guest, clock, client } = this.#services;
 		this.#fenced = true;
 		this.#settle();
-		await protection?.fence();
+		protection?.silence();
 		this.#link?.abort(new MoveError("lease", "the lease has ended: the source may run the guest"));
 		this.#ended = this.#ended.then(() => fencedEnd(client));
+		await this.#ended;
+		await protection?.fence();
 		// In the middle of a call it stops at the next boundary; what it says until then is held for ever.
 		await holdPaused(guest, { operation: "a lost lease", clock, deadlineMs: FOREVER_MS }).catch(() => undefined);
 	}

@@ -1,7 +1,9 @@
 /** How a move ends, and so whom the guest belongs to. */
 import type { MoveError } from "../handover/move-error.ts";
+import type { LeaseGrant } from "../ports/lease.ts";
 import type { Link } from "../ports/link.ts";
 import type { MoveMetrics } from "./metrics.ts";
+import type { ReviveOptions } from "./revive.ts";
 
 /** The end of a move whose pages all travel before the handover. */
 export type MoveResult =
@@ -44,6 +46,20 @@ export type PostCopyResult =
 			readonly corruptPages: number;
 	  }
 	/**
+	 * The target is gone, and the guest runs on here, from the last checkpoint that had come back from it. What the target
+	 * did after it is lost, and nobody has seen any of it.
+	 */
+	| {
+			readonly outcome: "revived";
+			readonly moveId: string;
+			/** The checkpoint; 0: as it was at the switch. */
+			readonly epoch: number;
+			/** The right to run, if a lease governs the guest. */
+			readonly grant: LeaseGrant | undefined;
+			readonly error: MoveError;
+			readonly metrics: MoveMetrics;
+	  }
+	/**
 	 * The caller has given the target up: what the guest did there is lost. The copy here is paused as it was at the switch;
 	 * resuming it goes back to then.
 	 */
@@ -66,4 +82,11 @@ export interface OwedPages {
 	 * @throws TypeError while pages are being served.
 	 */
 	abandon(): Promise<PostCopyResult>;
+	/**
+	 * Lets the guest run on here from the last complete checkpoint. Where a lease governs it, the lease decides, and the
+	 * target has stopped by then; where none does, this call is the caller's word that the target does not run.
+	 * @returns `revived`, or as before with the reason; a failure leaves everything as it was, for another try.
+	 * @throws TypeError while pages are being served, and for a move without checkpoints.
+	 */
+	revive(options?: ReviveOptions): Promise<PostCopyResult>;
 }

@@ -7,7 +7,7 @@ import type { AnswerStatus } from "./target-options.ts";
 /** The factory for such a guest, or why there is none. */
 export function judge(
 	factories: readonly GuestFactory[],
-	{ layout, faulting = false }: Extract<Record, { type: "hello" }>,
+	{ layout, faulting = false, checkpoints }: Extract<Record, { type: "hello" }>,
 ): {
 	readonly factory: GuestFactory | undefined;
 	readonly obstacle: string;
@@ -15,7 +15,7 @@ export function judge(
 	const factory = factories.find(({ kind }) => kind === layout.kind);
 	if (factory === undefined) return { factory, obstacle: `this target takes no guests of kind '${layout.kind}'` };
 	const obstacle = factory
-		.check(layout, { faulting })
+		.check(layout, { faulting, checkpointed: checkpoints !== undefined })
 		.map(({ message }) => message)
 		.join("; ");
 	return { factory: obstacle === "" ? factory : undefined, obstacle };

@@ -37,6 +37,8 @@ export interface ReceiveOptions {
 	readonly stallMs?: number;
 	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
 	readonly readyMs?: number;
+	/** Output that may be held for a checkpoint, in bytes: 16 MiB if left out. See `GuestGate`. */
+	readonly heldOutputBytes?: number;
 	/** Called at each change of state, for logs and tests. */
 	readonly onState?: (name: TargetState["name"]) => void;
 }

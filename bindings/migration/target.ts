@@ -11,15 +11,17 @@ import { toMoveError, withDeadline } from "../handover/phases.ts";
 import { StallWatch } from "../handover/stall-watch.ts";
 import { PageClient } from "../paging/page-client.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import { isGatedGuest } from "../ports/gated-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
 import type { LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
 import { DEFAULT_WINDOW_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
-import { decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
+import { type CheckpointInterval, decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
 import { ArrivingPages } from "./arriving-pages.ts";
 import { ArrivingResources } from "./arriving-resources.ts";
 import { ReceivedPages } from "./paging-reception.ts";
+import { HELD_OUTPUT_BYTES, Protection } from "./protection.ts";
 import { answerFromLedger, judge } from "./target-answers.ts";
 import type { ReceiveOptions, ReceiveResult, ReceiveServices } from "./target-options.ts";
 import { preparedTarget, stepTarget, type TargetAction, type TargetState, verifiedTarget } from "./target-states.ts";
@@ -63,6 +65,9 @@ class Reception {
 	#resources: ArrivingResources | undefined;
 	#arriving: ArrivingPages | undefined;
 	#faulting = false;
+	/** How often the guest's changes go back to the source, if they do. */
+	#checkpoints: CheckpointInterval | undefined;
+	#protection: Protection | undefined;
 	#client: PageClient | undefined;
 	#setupMs = 0;
 	#grant: LeaseGrant | undefined;
@@ -79,7 +84,7 @@ class Reception {
 		try {
 			const first = await this.#take((record) => Promise.resolve(record));
 			if (first?.type === "query") return await this.#answer(first.moveId);
-			if (first?.type === "recover") return await this.#recover(first.moveId);
+			if (first?.type === "recover") return await this.#recover(first);
 			if (first?.type === "hello" && first.intent === "check") return await this.#answerCheck(first);
 			await this.#greet(first);
 			while (this.#state.name !== "running") await this.#take((record, frame) => this.#onRecord(record, frame));
@@ -111,15 +116,21 @@ class Reception {
 		if (!isFaultingGuest(guest)) throw new TypeError("guest: set up to wait for pages, and cannot");
 		const { clock, receptions } = this.#services;
 		const moveId = this.#moveId!;
-		const paging = new ReceivedPages({ moveId, guest, clock, client, receptions }, this.#link);
+		const paging = new ReceivedPages(
+			{ moveId, guest, clock, client, receptions, protection: this.#protection },
+			this.#link,
+		);
+		const { lease } = this.#services;
+		if (lease !== undefined && this.#grant !== undefined)
+			this.#protection?.keepLease(lease, this.#grant, () => void paging.fence());
 		return { outcome: "running", moveId, guest, grant: this.#grant, setupMs: this.#setupMs, paging };
 	}
 
 	/** A link that comes for the pages of an earlier move. */
-	async #recover(moveId: string): Promise<ReceiveResult> {
+	async #recover({ moveId, epoch }: RecordOf<"recover">): Promise<ReceiveResult> {
 		const paging = this.#services.receptions?.get(moveId);
 		if (paging === undefined) return this.#answer(moveId);
-		void paging.takeOver(this.#link);
+		void paging.takeOver(this.#link, epoch);
 		return { outcome: "recovering", moveId, paging };
 	}
 
@@ -183,6 +194,7 @@ class Reception {
 		this.#layout = layout;
 		this.#resources = new ArrivingResources(layout);
 		this.#faulting = hello.faulting === true;
+		this.#checkpoints = hello.checkpoints;
 		const { factory, obstacle } = judge(this.#services.factories, hello);
 		if (factory === undefined) throw new MoveError("refused", obstacle);
 		this.#factory = factory;
@@ -235,7 +247,7 @@ class Reception {
 		const stop = { cancel: this.#options.signal, peer: this.#link.ended };
 		// A set-up that finishes after the source has gone is discarded there and then.
 		const prepared = await withDeadline(clock, stop, async (signal) => {
-			const options = { faulting: this.#faulting };
+			const options = { faulting: this.#faulting, checkpointed: this.#checkpoints !== undefined };
 			const target = await this.#factory!.setUp(this.#layout!, this.#resources!.byHash, signal, options);
 			if (signal.aborted) await target.guest.discard();
 			return target;
@@ -243,6 +255,8 @@ class Reception {
 		this.#guest = prepared.guest;
 		if (this.#faulting && !isFaultingGuest(prepared.guest))
 			throw new MoveError("refused", `this target's ${prepared.guest.kind} guests cannot run while pages are missing`);
+		if (this.#checkpoints !== undefined && !isGatedGuest(prepared.guest))
+			throw new MoveError("refused", `this target's ${prepared.guest.kind} guests cannot hold their output`);
 		this.#setupMs = prepared.setupMs;
 		this.#resources = undefined;
 		this.#arriving = new ArrivingPages(prepared.guest, this.#layout!.pageCount);
@@ -266,9 +280,15 @@ class Reception {
 		if (!this.#faulting || !isFaultingGuest(guest)) return;
 		const { missing, hashes } = this.#arriving!;
 		if (missing === undefined) return guest.faulting.end();
-		const stallMs = this.#options.stallMs ?? STALL_MS;
-		this.#client = new PageClient({ guest, clock: this.#services.clock, hashes, stallMs }, missing);
+		const { stallMs = STALL_MS, heldOutputBytes = HELD_OUTPUT_BYTES } = this.#options;
+		const { clock } = this.#services;
+		if (this.#checkpoints !== undefined && isGatedGuest(guest))
+			this.#protection = new Protection(guest, clock, this.#checkpoints, heldOutputBytes);
+		const protection = this.#protection;
+		const checkpoints = protection === undefined ? {} : { onCommitted: (epoch: number) => protection.committed(epoch) };
+		this.#client = new PageClient({ guest, clock, hashes, stallMs, ...checkpoints }, missing);
 		await this.#client.begin();
+		await protection?.begin();
 	}
 
 	async #activate(): Promise<void> {

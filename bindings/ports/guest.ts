@@ -221,6 +221,11 @@ export interface SetUpOptions {
 	 */
 	readonly faulting?: boolean;
 	/**
+	 * Its changes are to be found while pages are missing, and its output to be held: the guest is a `GatedGuest`, and its
+	 * dirty log works before all pages are there.
+	 */
+	readonly checkpointed?: boolean;
+	/**
 	 * Whether to touch the memory ahead of the first page: `true` if left out, because a move must not pay for it. A lazy
 	 * restore says `false`: its guest is to answer before most of its memory is needed.
 	 */

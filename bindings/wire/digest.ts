@@ -129,3 +129,23 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
 export function toHex(bytes: Uint8Array): string {
 	return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+
+/**
+ * What makes a checkpoint one thing: XXH3-128 over u32 epoch | u32 page count | u64 checksum of each batch, in order | state.
+ * The batches' checksums cover their pages.
+ */
+export function checkpointDigest(
+	engine: Engine,
+	epoch: number,
+	pageCount: number,
+	checksums: readonly bigint[],
+	state: Uint8Array,
+): string {
+	const bytes = new Uint8Array(8 + checksums.length * 8 + state.byteLength);
+	const view = new DataView(bytes.buffer);
+	view.setUint32(0, epoch, true);
+	view.setUint32(4, pageCount, true);
+	for (const [i, checksum] of checksums.entries()) view.setBigUint64(8 + i * 8, checksum, true);
+	bytes.set(state, 8 + checksums.length * 8);
+	return toHex(hash128(engine, bytes));
+}

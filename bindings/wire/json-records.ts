@@ -2,6 +2,7 @@
 import { Fields } from "./fields.ts";
 import { HASH_DIGITS, readFacts, readLayout } from "./layout-fields.ts";
 import {
+	MAX_CHECKPOINT_INTERVAL_MS,
 	MAX_CORRUPT_PAGES,
 	MAX_HISTOGRAM_BUCKETS,
 	MAX_MESSAGE_CHARACTERS,
@@ -14,7 +15,7 @@ import {
 	MIN_WINDOW_BYTES,
 } from "./limits.ts";
 import type { VersionRange } from "./link-records.ts";
-import type { HelloRecord, JsonRecord, PagingReport } from "./record-shapes.ts";
+import type { CheckpointInterval, HelloRecord, JsonRecord, PagingReport } from "./record-shapes.ts";
 import { WireError } from "./wire-error.ts";
 
 /** Hexadecimal digits of an XXH3-128. */
@@ -80,7 +81,23 @@ const READERS: { readonly [Type in JsonRecord["type"]]: Reader<Type> } = {
 		pageCount: fields.integer("pageCount", 0, MAX_PAGE_COUNT),
 	}),
 	alive: () => ({ type: "alive" }),
-	recover: (fields) => ({ type: "recover", moveId: readMoveId(fields) }),
+	recover: (fields) => ({
+		type: "recover",
+		moveId: readMoveId(fields),
+		...(fields.has("epoch") ? { epoch: fields.integer("epoch", 0, MAX_U32) } : {}),
+	}),
+	epoch: (fields) => ({
+		type: "epoch",
+		epoch: fields.integer("epoch", 1, MAX_U32),
+		pageCount: fields.integer("pageCount", 0, MAX_PAGE_COUNT),
+		stateByteLength: fields.integer("stateByteLength", 0, MAX_STATE_BYTES),
+	}),
+	checkpoint: (fields) => ({
+		type: "checkpoint",
+		epoch: fields.integer("epoch", 1, MAX_U32),
+		digest: fields.hex("digest", DIGEST_DIGITS),
+	}),
+	committed: (fields) => ({ type: "committed", epoch: fields.integer("epoch", 1, MAX_U32) }),
 	offer: (fields) => ({
 		type: "offer",
 		protocol: readVersions(fields.object("protocol")),
@@ -129,8 +146,14 @@ function readHello(fields: Fields): HelloRecord {
 		verification: fields.oneOf("verification", ["transport", "full"]),
 		layout: readLayout(fields.object("layout")),
 		...(fields.has("faulting") ? { faulting: fields.flag("faulting") } : {}),
+		...(fields.has("checkpoints") ? { checkpoints: readInterval(fields.object("checkpoints")) } : {}),
 		windowBytes: readWindow(fields),
 	};
+}
+
+function readInterval(fields: Fields): CheckpointInterval {
+	const minMs = fields.integer("minMs", 0, MAX_CHECKPOINT_INTERVAL_MS);
+	return { minMs, maxMs: fields.integer("maxMs", minMs, MAX_CHECKPOINT_INTERVAL_MS) };
 }
 
 function readReport(fields: Fields): PagingReport {

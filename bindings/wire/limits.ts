@@ -68,6 +68,9 @@ export const MAX_FAULT_PAGES: number = MAX_BATCH_PAGES;
 /** Pages that are named one by one when a finished post-copy turns out to be corrupt; the rest are counted. */
 export const MAX_CORRUPT_PAGES = 256;
 
+/** Milliseconds between two checkpoints: output that waits longer is of no use to anybody. */
+export const MAX_CHECKPOINT_INTERVAL_MS = 60_000;
+
 /** Buckets of a histogram of waits: 2^31 µs are 36 minutes. */
 export const MAX_HISTOGRAM_BUCKETS = 32;
 

@@ -20,8 +20,16 @@ export interface HelloRecord {
 	readonly layout: GuestLayout;
 	/** The guest may have to run at the target while pages are missing (post-copy); absent: it never will. */
 	readonly faulting?: boolean;
+	/** The target's changes are to come back as checkpoints while pages are missing: how often; absent: they are not. */
+	readonly checkpoints?: CheckpointInterval;
 	/** What this side's link takes before it gives credit: larger batches than that gain nothing. */
 	readonly windowBytes: number;
+}
+
+/** Least and greatest time between two checkpoints, in ms: with output waiting, and without. */
+export interface CheckpointInterval {
+	readonly minMs: number;
+	readonly maxMs: number;
 }
 
 /** The target takes the guest. */
@@ -218,6 +226,32 @@ export interface CorruptRecord {
 export interface RecoverRecord {
 	readonly type: "recover";
 	readonly moveId: string;
+	/** The last checkpoint that the source has all of; absent without checkpoints. */
+	readonly epoch?: number;
+}
+
+/** A checkpoint begins: batches of the pages that changed follow, then the state, then {@link CheckpointRecord}. */
+export interface EpochRecord {
+	readonly type: "epoch";
+	/** Ascending; gaps mean checkpoints that never became complete. */
+	readonly epoch: number;
+	/** Pages that the guest has. */
+	readonly pageCount: number;
+	readonly stateByteLength: number;
+}
+
+/** A checkpoint is complete. */
+export interface CheckpointRecord {
+	readonly type: "checkpoint";
+	readonly epoch: number;
+	/** See {@link checkpointDigest} (digest.ts). XXH3-128 in hexadecimal. */
+	readonly digest: string;
+}
+
+/** The copy that follows has all of this checkpoint and of those before it. On the urgent lane. */
+export interface CommittedRecord {
+	readonly type: "committed";
+	readonly epoch: number;
 }
 
 /** Nothing to say, but here: while pages travel either side may have nothing to say for long. On the urgent lane. */
@@ -266,6 +300,9 @@ export type JsonRecord =
 	| AcceptedRecord
 	| CorruptRecord
 	| RecoverRecord
+	| EpochRecord
+	| CheckpointRecord
+	| CommittedRecord
 	| OfferRecord
 	| KeptRecord
 	| AliveRecord;

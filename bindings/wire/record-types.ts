@@ -6,7 +6,7 @@
  *   16 … 31      handshake
  *   32 … 47      transfer
  *   48 … 63      handover
- *   64 … 79      paging: pages that travel after the guest has been handed over
+ *   64 … 79      paging: pages that travel after the guest has been handed over, checkpoints that travel back
  *   80 … 95      images: kept in a store (docs/image-format.md), never sent over a link
  *   96 … 111     keeping: a snapshot that is sent to a keeper
  *   bit 15       optional: a peer that does not know the record ignores it; an unknown record without it is an error
@@ -56,6 +56,9 @@ export const RECORD_TYPES = {
 	corrupt: 70,
 	recover: 71,
 	alive: 0x8048, // 72, optional
+	epoch: 73,
+	checkpoint: 74,
+	committed: 75,
 	offer: 96,
 	kept: 97,
 } as const;

@@ -2,7 +2,7 @@
  * The records that two sides exchange above a link, and their bytes. `docs/protocol.md` says who sends which and when.
  *
  *   JSON     hello welcome refuse prepared layout digest round ready reject go running abort query answer
- *            complete accepted corrupt recover offer kept alive
+ *            complete accepted corrupt recover epoch checkpoint committed offer kept alive
  *            one UTF-8 object; unknown fields are ignored, known ones are checked for type, range and length
  *   binary   resource   32 bytes SHA-256 · u32 offset · u32 total · bytes
  *            state      u32 offset · u32 total · bytes

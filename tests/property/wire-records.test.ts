@@ -118,6 +118,8 @@ const records: fc.Arbitrary<Record> = fc.oneof(
 		pageCount: u32,
 	}),
 	fc.record({ type: fc.constant("recover" as const), moveId: name(64) }),
+	fc.record({ type: fc.constant("recover" as const), moveId: name(64), epoch: u32 }),
+	fc.record({ type: fc.constant("committed" as const), epoch: fc.integer({ min: 1, max: 0xffff_ffff }) }),
 	fc.record({ type: fc.constant("kept" as const), snapshotId: hex(32) }),
 	fc.record({
 		type: fc.constant("offer" as const),

@@ -68,7 +68,10 @@ const EXAMPLES: { readonly [Name in RecordName]: Extract<Record, { type: Name }>
 	accepted: { type: "accepted" },
 	hashes: { type: "hashes", firstPage: 3, hashes: new Uint8Array(32).fill(7) },
 	corrupt: { type: "corrupt", pageIndices: [3, 4], pageCount: 900 },
-	recover: { type: "recover", moveId: "move-1" },
+	recover: { type: "recover", moveId: "move-1", epoch: 12 },
+	epoch: { type: "epoch", epoch: 13, pageCount: 17, stateByteLength: 900 },
+	checkpoint: { type: "checkpoint", epoch: 13, digest: "0123456789abcdef".repeat(2) },
+	committed: { type: "committed", epoch: 13 },
 	alive: { type: "alive" },
 	offer: {
 		type: "offer",

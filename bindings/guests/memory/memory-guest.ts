@@ -13,6 +13,7 @@ import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { BallooningGuest } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl, FaultingGuest, InstalledPages } from "../../ports/faulting-guest.ts";
+import type { GatedGuest } from "../../ports/gated-guest.ts";
 import {
 	type AppliedPages,
 	type EncodedBatch,
@@ -28,6 +29,8 @@ import {
 	type PreparedTarget,
 } from "../../ports/guest.ts";
 import type { OrderedGuest } from "../../ports/ordered-guest.ts";
+import type { GuestCheckpoint, Standby, StandbyGuest } from "../../ports/standby-guest.ts";
+import { HeldOutput } from "../held-output.ts";
 import { bitsByteLength } from "../page-bits.ts";
 import { MissingPages } from "./missing-pages.ts";
 import { PageAllocator } from "./page-allocator.ts";
@@ -60,11 +63,15 @@ interface PageRange {
  * guest.write(5 * 4096, new TextEncoder().encode("hello"));
  * ```
  */
-export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest {
+export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest, GatedGuest, StandbyGuest {
 	readonly kind = "memory";
 	readonly dirty: WriteLog;
 	readonly order: UseOrder;
 	readonly faulting: FaultControl;
+	readonly gate: HeldOutput = new HeldOutput({ isPaused: () => this.#status === "paused" });
+	readonly standby: Standby;
+	/** Hears what the guest emits, when it leaves. */
+	onOutput: ((bytes: Uint8Array<ArrayBuffer>) => void) | undefined;
 	/** At a target the program says anew what is free. */
 	readonly balloon: PageAllocator;
 	readonly pages: GuestPages;
@@ -77,6 +84,8 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 	#bytes: Uint8Array<ArrayBuffer>;
 	#status: "running" | "paused" | "gone";
 	#state: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+	/** Of the last checkpoint that this paused copy has taken. */
+	#standbyState: Uint8Array<ArrayBuffer> | undefined;
 
 	/** A running guest, its memory zero. @throws RangeError for sizes that make no sense. */
 	constructor(options: MemoryGuestOptions, status: "running" | "paused" = "running") {
@@ -101,6 +110,14 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		});
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
+		this.standby = {
+			apply: (checkpoint) => this.#do(() => this.#applyCheckpoint(checkpoint)),
+			settle: () =>
+				this.#do(() => {
+					this.#require("paused");
+					if (this.#standbyState !== undefined) this.#state = this.#standbyState;
+				}),
+		};
 	}
 
 	/** Pages it has now. */
@@ -122,6 +139,20 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 	/** A copy of the state. */
 	getState(): Uint8Array<ArrayBuffer> {
 		return this.#state.slice();
+	}
+
+	/**
+	 * Says something to the outside, where {@link onOutput} hears it: now, or when the gate lets it leave.
+	 * @throws {GuestError} unless it runs.
+	 */
+	emit(bytes: Uint8Array): void {
+		this.#require("running");
+		const piece = bytes.slice();
+		this.gate.emit(
+			piece.byteLength,
+			() => this.onOutput?.(piece),
+			() => undefined,
+		);
 	}
 
 	/**
@@ -278,9 +309,23 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
 	}
 
-	#decode(batch: EncodedBatch): DecodedBatch {
+	#applyCheckpoint({ pageCount, batches, state }: GuestCheckpoint): void {
+		this.#require("paused");
+		this.#checkSize(pageCount);
+		const size = Math.max(pageCount, this.pageCount);
+		for (const batch of batches) this.#decode(batch, size);
+		this.#resize(size);
+		for (const batch of batches) {
+			const decoded = this.#decode(batch);
+			decoded.install(this.#bytes);
+			for (const page of decoded.pageIndices()) this.dirty.note(page, 1);
+		}
+		this.#standbyState = state.slice();
+	}
+
+	#decode(batch: EncodedBatch, pageCount: number = this.pageCount): DecodedBatch {
 		this.#decoder ??= new BatchDecoder(this.#engine);
-		return this.#decoder.decode(batch.bytes, { pageCount: this.pageCount, checksum: batch.checksum });
+		return this.#decoder.decode(batch.bytes, { pageCount, checksum: batch.checksum });
 	}
 
 	#install(batch: EncodedBatch, taken: () => void): InstalledPages {
@@ -335,12 +380,16 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		return hashes;
 	}
 
-	#resize(pageCount: number): void {
+	#checkSize(pageCount: number): void {
 		if (pageCount > this.#maximumPageCount)
 			throw new GuestError(
 				"too-large",
 				`${pageCount} pages are more than this guest's limit of ${this.#maximumPageCount}`,
 			);
+	}
+
+	#resize(pageCount: number): void {
+		this.#checkSize(pageCount);
 		const before = this.pageCount;
 		if (pageCount <= before) return;
 		const grown = new Uint8Array(pageCount * PAGE_BYTES);
