@@ -382,6 +382,58 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
   return at;
 }
 
+/** Non-empty words of a sparse group, and the room that listing it needs: all their bits, and the words' own list. */
+const SPARSE_WORDS: usize = 192;
+const SPARSE_ROOM: usize = SPARSE_WORDS * (256 + 4) + 16;
+/** After a group that is not sparse, so many are not tried. */
+const SPARSE_SKIPPED: u32 = 15;
+
+/**
+ * Lists the non-empty words of 64 blocks, downwards from `limit`, so that they can be read without waiting for one another:
+ * half the time at 1 bit in 10 000, where each lies in a cache line of its own.
+ *
+ * @returns where the list begins (its last entry); 0 when there are more than SPARSE_WORDS
+ */
+// @ts-ignore: decorator
+@inline function listWords(summary: usize, filled: u64, limit: usize): usize {
+  const least = limit - (SPARSE_WORDS << 2);
+  let entry = limit;
+  while (filled != 0) {
+    const j = <u32>ctz(filled);
+    filled &= filled - 1;
+    let mask = load<u64>(summary + ((<usize>j) << 3));
+    if (entry - ((<usize>popcnt(mask)) << 2) < least) return 0;
+    while (mask != 0) {
+      entry -= 4;
+      store<u32>(entry, (j << 6) + <u32>ctz(mask));
+      mask &= mask - 1;
+    }
+  }
+  return entry;
+}
+
+/** Lists the bits of the words that stand in [entry, limit), from the top. @returns where the next entry goes */
+// @ts-ignore: decorator
+@inline function expandWords(words: usize, base: u32, entry: usize, limit: usize, at: usize, take: bool): usize {
+  let next = limit;
+  while (next > entry) {
+    next -= 4;
+    const index = load<u32>(next);
+    const word = load<u64>(words + ((<usize>index) << 3));
+    if (take) store<u64>(words + ((<usize>index) << 3), 0);
+    const count = <usize>popcnt(word);
+    store<u32>(at, base + (index << 6) + <u32>ctz(word));
+    if (count != 1) expandWord(word, base + (index << 6), at);
+    at += count << 2;
+  }
+  return at;
+}
+
+/** Sets those of 64 words to zero that the mask names. */
+function clearWords(words: usize, mask: u64): void {
+  for (; mask != 0; mask &= mask - 1) store<u64>(words + ((<usize>ctz(mask)) << 3), 0);
+}
+
 /**
  * Lists set bits of [load(cell), end) in ascending order, clearing them if `take`. Stops at `capacity` entries; the cell
  * then holds the position to go on from, `end` when all is read. `out` needs 16 bytes of slack.
@@ -392,6 +444,7 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
   const limit = out + ((<usize>capacity) << 2);
   let position = load<u32>(cell);
   let at = out;
+  let skipped: u32 = 0;
   while (position < end) {
     const block = position >> BLOCK_SHIFT;
     const base = block << BLOCK_SHIFT;
@@ -402,6 +455,17 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
       if (block + 64 <= end >> BLOCK_SHIFT) {
         // 64 blocks: find those that are not empty without a branch for each, which halves the time at 1 bit in 10 000.
         let filled = nonZeroWords(summaryAt);
+        if (skipped != 0) --skipped;
+        else if (limit - at >= SPARSE_ROOM) {
+          const entry = listWords(summaryAt, filled, limit);
+          if (entry != 0) {
+            at = expandWords(words, base, entry, limit, at, take);
+            if (take) clearWords(summaryAt, filled);
+            position = base + (64 << BLOCK_SHIFT);
+            continue;
+          }
+          skipped = SPARSE_SKIPPED;
+        }
         while (filled != 0 && limit - at >= 16384) {
           const j = <u32>ctz(filled);
           filled &= filled - 1;

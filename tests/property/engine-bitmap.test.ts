@@ -200,6 +200,64 @@ test("a bounded harvest or list, resumed until its end, gives every bit once and
 	);
 });
 
+/** Sparse sets in groups of 64 blocks, which are read by a path of their own, and groups that are a little too full for it. */
+const sparseSets = fc.record({
+	seed: fc.integer({ min: 1 }),
+	/** Words with bits, per group; 192 is the limit. */
+	words: fc.array(fc.constantFrom(0, 1, 26, 191, 192, 193, 700), { minLength: 1, maxLength: 6 }),
+	bitsPerWord: fc.constantFrom(1, 1, 2, 64),
+	/** Every n-th bit is cleared again: its word's summary bit stays. */
+	clearEach: fc.constantFrom(0, 1, 3, 7),
+	/** Entries of the list: around the room that a group needs, and much less. */
+	capacity: fc.constantFrom(1, 5000, 12_483, 12_484, 12_500, 40_000),
+	first: fc.constantFrom(0, 0, 1, 4096, 100_000),
+	harvests: fc.boolean(),
+});
+
+test("sparse groups of blocks are listed and harvested as a Set would be", () => {
+	fc.assert(
+		fc.property(sparseSets, ({ seed, words, bitsPerWord, clearEach, capacity, first, harvests }) => {
+			const engine = createEngine();
+			const bitmap = new Bitmap(engine, words.length * 262_144 + 77);
+			const list = new PageList(engine, capacity);
+			const oracle = new Set<number>();
+			let state = seed | 1;
+			const below = (limit: number): number => {
+				state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9;
+				return (state >>> 0) % limit;
+			};
+			for (const [group, count] of words.entries())
+				for (const word of new Set(Array.from({ length: count }, () => below(4096))))
+					for (let k = 0; k < bitsPerWord; k++)
+						oracle.add(group * 262_144 + word * 64 + (bitsPerWord === 64 ? k : below(64)));
+			for (const index of oracle) bitmap.set(index);
+			let n = 0;
+			for (const index of ascending(oracle))
+				if (clearEach !== 0 && n++ % clearEach === 0) {
+					bitmap.clear(index);
+					oracle.delete(index);
+				}
+			const got: number[] = [];
+			let position = Math.min(first, bitmap.bitCount);
+			const expected = ascending(oracle).filter((index) => index >= position);
+			const behind = list.region.offset + capacity * 4 + 16;
+			engine.allocate(64);
+			engine.bytes.fill(0xc3, behind, behind + 32);
+			while (position < bitmap.bitCount) {
+				position = harvests ? bitmap.harvestInto(list, position) : bitmap.listInto(list, position);
+				got.push(...list.view());
+			}
+			assert.equal(got, expected);
+			assert.ok(engine.bytes.subarray(behind, behind + 32).every((byte) => byte === 0xc3));
+			const left = harvests ? oracle.size - expected.length : oracle.size;
+			assert.is(bitmap.countRange(0, bitmap.bitCount), left);
+			bitmap.loadBytes(bitmap.toBytes()); // words whose summary bit is gone come to light
+			assert.is(bitmap.count(), left);
+		}),
+		{ numRuns: 120 },
+	);
+});
+
 test("ranges leave as bytes, are replaced and merged, and touch no bit outside", () => {
 	fc.assert(
 		fc.property(
