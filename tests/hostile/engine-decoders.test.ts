@@ -1,5 +1,5 @@
 // Mutated input to every decoder of the engine: no trap, no output beyond its limit, no write outside its regions.
-// 100 000 mutations are shared out over the decoders; PAGEFERRY_MUTATIONS=1000000 runs more.
+// A run of all tests gives each decoder some 10 000 mutations; `npm run fuzz` a million (PAGEFERRY_MUTATIONS).
 import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -12,7 +12,9 @@ import { checksum, expand, pageHash, readBatch } from "../oracles/batch.ts";
 import { lz4Inputs, pseudoRandomBytes } from "../vectors/lz4-inputs.ts";
 
 const test = suite("decoders under hostile input");
-const MUTATIONS = Number(process.env.PAGEFERRY_MUTATIONS ?? 100_000);
+const WANTED = process.env.PAGEFERRY_MUTATIONS;
+/** Mutations of one decoder: as many as are asked for, or what a run of all tests has time for. */
+const mutations = (inAllTests: number): number => (WANTED === undefined ? inAllTests : Number(WANTED));
 const PAGE = 4096;
 
 /** xorshift32: numbers below a limit. */
@@ -76,7 +78,7 @@ test("LZ4: no mutated block is read or written beyond its ends", () => {
 	const source = { offset: engine.bytes.length - 8192, byteLength: 8192 };
 	engine.bytes.fill(0xc3, target.offset - 64, target.offset + PAGE + 64);
 	const guard = new Guard(engine, [source, target]);
-	for (let i = 0; i < MUTATIONS * 0.4; i++) {
+	for (let i = 0; i < mutations(40_000); i++) {
 		const block = mutate(seeds[below(seeds.length)]!, below);
 		// At the target's end, so that one byte too many is one byte into the guard.
 		const capacity = below(4) === 0 ? below(PAGE + 1) : PAGE;
@@ -126,7 +128,7 @@ for (const format of ["xbzrle", "word-mask"] as const)
 		assert.ok(tail.offset > engine.usedBytes);
 		const guard = new Guard(engine, [tail, region]);
 		const decode = format === "xbzrle" ? engine.exports.xbzrleDecode : engine.exports.wordMaskDecode;
-		for (let i = 0; i < MUTATIONS * 0.15; i++) {
+		for (let i = 0; i < mutations(15_000); i++) {
 			const bytes = mutate(seeds[below(seeds.length)]!, below);
 			const pageIsLast = i % 2 === 0;
 			const page = pageIsLast ? end - PAGE : region.offset + 64;
@@ -185,7 +187,7 @@ test("batches: a mutated batch is refused with a code, or is right in every page
 	const target = BASE.slice();
 	const seeds = batchSeeds();
 	const codes = new Map<string, number>();
-	for (let i = 0; i < MUTATIONS * 0.2; i++) {
+	for (let i = 0; i < mutations(20_000); i++) {
 		const bytes = mutateBatch(seeds[below(seeds.length)]!, below);
 		const base = below(20) === 0 ? undefined : target;
 		try {
@@ -208,7 +210,7 @@ test("batches: a mutated batch is refused with a code, or is right in every page
 		}
 	}
 	// The mutations reach every check; otherwise they prove little.
-	if (MUTATIONS >= 100_000)
+	if (mutations(20_000) >= 20_000)
 		for (const code of CODES) assert.ok((codes.get(code) ?? 0) > 10, `${code}: ${codes.get(code)}`);
 });
 
@@ -241,7 +243,7 @@ test("batches: the kernel reads no byte behind its input and writes only its sta
 	assert.ok(input.offset > engine.usedBytes);
 	const guard = new Guard(engine, [request, installs, staging, input]);
 	const seeds = batchSeeds().filter(({ length }) => length < input.byteLength - 100);
-	for (let i = 0; i < MUTATIONS * 0.1; i++) {
+	for (let i = 0; i < mutations(10_000); i++) {
 		const bytes = mutateBatch(seeds[below(seeds.length)]!, below);
 		// At the memory's end, but for the slack that word masks may read.
 		const at = engine.bytes.length - DELTA_SLACK_BYTES - bytes.length;
