@@ -3,7 +3,7 @@
 //   node tools/guests.mjs [--refresh]
 //
 //   build/guests/assets/   manifest.json, bios.bin, vgabios.bin, v86/{vmlinuz,initramfs.gz}, qemu/{vmlinuz,initramfs.gz}
-//   build/guests/ready/    v86/…: a Linux that has booted once
+//   build/guests/ready/    v86/: a Linux that has booted once, as a snapshot store
 //
 // A folder is made aside and put in place by one rename at its end: what is there is complete. What is there already and
 // belongs to this recipe is kept, without asking the network; --refresh asks for newer packages.
@@ -25,6 +25,7 @@ import { parseArgs } from "node:util";
 import { DebianArchive, installed, need } from "./guests/debian.mjs";
 import { writeInitramfs } from "./guests/initramfs.mjs";
 import { compileProgram } from "./guests/programs.mjs";
+import { bootOnce, readyRecipe } from "./guests/ready-v86.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const here = join(root, "tools/guests");
@@ -89,7 +90,6 @@ const manifestOf = (folder) =>
 function buildAssets(hash) {
 	const work = join(FOLDER, `making-${process.pid}`);
 	const made = join(work, "assets");
-	process.on("exit", () => rmSync(work, { recursive: true, force: true }));
 	mkdirSync(made, { recursive: true });
 	const packages = {};
 	const fetched = (archive, name) => {
@@ -173,11 +173,12 @@ function sweep() {
 	}
 }
 
-function main() {
+async function main() {
 	const { values: options } = parseArgs({ options: { refresh: { type: "boolean", default: false } } });
 	need(["apt-get", "apt-cache", "dpkg-deb"], "this needs Debian's apt: no packages can be fetched here");
 	installed(SYSTEM);
 	sweep();
+	process.on("exit", () => rmSync(join(FOLDER, `making-${process.pid}`), { recursive: true, force: true }));
 	const hash = recipe();
 	const assets = join(FOLDER, "assets");
 	if (manifestOf(assets)?.recipe === hash && !options.refresh) console.log(`assets: up to date (${assets})`);
@@ -186,6 +187,17 @@ function main() {
 		buildAssets(hash);
 		console.log(`assets: ready (${assets})`);
 	}
+	const ready = join(FOLDER, "ready/v86");
+	const from = readyRecipe(assets);
+	if (manifestOf(ready)?.recipe === from) console.log(`v86: up to date (${ready})`);
+	else {
+		console.log("v86: booting Linux once");
+		const made = join(FOLDER, `making-${process.pid}/ready`);
+		await bootOnce(assets, made);
+		writeFileSync(join(made, "manifest.json"), `${JSON.stringify({ recipe: from }, null, "\t")}\n`);
+		install(made, ready);
+		console.log(`v86: ready (${ready})`);
+	}
 }
 
-main();
+await main();

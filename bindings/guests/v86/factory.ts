@@ -10,12 +10,17 @@ import {
 } from "../../ports/guest.ts";
 import { checkVersion, V86_VERSION } from "./emulator.ts";
 import { hardwareProblem, LARGEST_MEMORY_BYTES, V86Guest, type V86GuestOptions } from "./guest.ts";
+import type { TimeMode } from "./guest-time.ts";
 import type { V86Hardware } from "./machine.ts";
 
 /** What {@link V86GuestFactory} takes. */
 export interface V86GuestFactoryOptions extends V86GuestOptions {
 	/** The largest guest that this side takes, in bytes of RAM: 1 GiB if left out. */
 	readonly largestMemoryByteLength?: number;
+	/** How time passes here: as at the source if left out. A saved guest can go on with another clock. */
+	readonly time?: TimeMode;
+	/** Whether guest code is compiled here: as at the source if left out. */
+	readonly compile?: boolean;
 }
 
 /** See the head of this file. */
@@ -49,7 +54,7 @@ export class V86GuestFactory implements GuestFactory {
 		const { time, compile } = layout.facts;
 		if (time !== "real" && time !== "counted") add("time", `a clock that is '${time}' is not known here`);
 		if (compile !== "true" && compile !== "false") add("compile", `'${compile}' is neither true nor false`);
-		const problem = obstacles.length === 0 ? hardwareProblem(hardwareOf(layout)) : undefined;
+		const problem = obstacles.length === 0 ? hardwareProblem(this.#hardwareOf(layout)) : undefined;
 		if (problem !== undefined) add("hardware", problem);
 		if (options.faulting)
 			add("faulting", "a v86 guest on its host's own thread cannot wait for pages: use pre-copy or stop-and-copy");
@@ -62,7 +67,7 @@ export class V86GuestFactory implements GuestFactory {
 
 	async setUp(
 		layout: GuestLayout,
-		_resources: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+		_resources?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
 		_signal?: AbortSignal,
 		options?: SetUpOptions,
 	): Promise<PreparedTarget & { readonly guest: V86Guest }> {
@@ -72,16 +77,17 @@ export class V86GuestFactory implements GuestFactory {
 			const code = obstacle.fact === "pageCount" ? "too-large" : "incompatible";
 			throw new GuestError(code, `${obstacle.fact}: ${obstacle.message}`);
 		}
-		const guest = await V86Guest.build(hardwareOf(layout), this.#options);
+		const guest = await V86Guest.build(this.#hardwareOf(layout), this.#options);
 		return { guest, setupMs: this.#options.clock.now() - startedMs };
 	}
-}
 
-function hardwareOf({ pageCount, facts }: GuestLayout): V86Hardware {
-	return {
-		memoryByteLength: pageCount * PAGE_BYTES,
-		vgaMemoryByteLength: Number(facts.vgaMemory),
-		time: facts.time === "counted" ? "counted" : "real",
-		compile: facts.compile === "true",
-	};
+	#hardwareOf({ pageCount, facts }: GuestLayout): V86Hardware {
+		const { time, compile } = this.#options;
+		return {
+			memoryByteLength: pageCount * PAGE_BYTES,
+			vgaMemoryByteLength: Number(facts.vgaMemory),
+			time: time ?? (facts.time === "counted" ? "counted" : "real"),
+			compile: compile ?? facts.compile === "true",
+		};
+	}
 }

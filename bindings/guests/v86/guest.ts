@@ -221,6 +221,8 @@ export class V86Guest implements Guest {
 	}
 
 	async #runLoop(loop: number): Promise<void> {
+		// Who has resumed it goes first: the answer *running* does not wait for a step.
+		await this.#clock.sleep(0);
 		while (this.#loop === loop) {
 			const idleMs = this.#step();
 			if (this.#loop !== loop) return;
@@ -365,6 +367,9 @@ class Ends {
 }
 
 function hardwareOf(options: StartV86GuestOptions): V86Hardware {
+	const { macAddress } = options.firmware;
+	if (macAddress !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(macAddress))
+		throw new RangeError(`firmware.macAddress: '${macAddress}' is not of the form aa:bb:cc:dd:ee:ff`);
 	const { memoryByteLength = USUAL_MEMORY_BYTES, vgaMemoryByteLength = USUAL_VGA_BYTES } = options;
 	const hardware = {
 		memoryByteLength,

@@ -35,6 +35,8 @@ export interface V86Firmware {
 	readonly bios: Uint8Array;
 	readonly vgaBios?: Uint8Array;
 	readonly linux?: V86Linux;
+	/** Of the network card, `aa:bb:cc:dd:ee:ff`. Random if left out; the same each time for a counted machine. */
+	readonly macAddress?: string;
 }
 
 /** A kernel that the BIOS starts (SeaBIOS does). */
@@ -68,6 +70,9 @@ function compiledModule({ wasm }: V86Build): { readonly module: WebAssembly.Modu
 	}
 	return known;
 }
+
+/** Locally administered, so no real card has it. */
+const COUNTED_MAC_ADDRESS = "02:86:00:00:00:01";
 
 // Where the boot protocol of Linux wants the initial RAM disk's address and length, in the setup header that v86 has put at
 // 0x80000 (Documentation/arch/x86/boot.rst: ramdisk_image, ramdisk_size).
@@ -139,6 +144,8 @@ export class V86Machine {
 		const emulator = await startEmulator(build, hardware, firmware, instantiate);
 		machine = new V86Machine(emulator, exports!, { hardware, time, patched });
 		machine.#connect(output);
+		const macAddress = firmware?.macAddress ?? (hardware.time === "counted" ? COUNTED_MAC_ADDRESS : undefined);
+		if (macAddress !== undefined) machine.#setMacAddress(macAddress);
 		if (firmware === undefined) machine.ram.fill(0);
 		else if (firmware.linux !== undefined) machine.#placeInitramfs(firmware.linux.initramfs);
 		return machine;
@@ -226,6 +233,15 @@ export class V86Machine {
 		// What v86 has read from the wall clock while it was built would differ from run to run.
 		const { rtc } = this.cpu.devices;
 		rtc.rtc_time = rtc.last_update = this.time.countedDateMs;
+	}
+
+	/** Where the guest's driver reads it: each byte twice at the card's memory's start. */
+	#setMacAddress(macAddress: string): void {
+		const { mac, memory } = this.cpu.devices.net;
+		for (const [index, digits] of macAddress.split(":").entries()) {
+			mac[index] = Number.parseInt(digits, 16);
+			memory[index * 2] = memory[index * 2 + 1] = mac[index]!;
+		}
 	}
 
 	/** v86 itself puts it at 64 MiB, where a machine of 64 MiB has no memory. */

@@ -1,0 +1,48 @@
+// A v86 guest that has booted once: everything that wants a Linux restores it, in a tenth of a second instead of six seconds.
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const MEMORY_BYTES = 64 * 2 ** 20;
+const BOOT_LIMIT_MS = 300_000; // six seconds on a quiet machine, a minute on a busy one
+const COMMAND_LINE =
+	"console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on nokaslr quiet cryptomgr.notests pageferry.ip=10.5.0.2";
+
+/** What the ready state was made from: with anything else it is made again. */
+export function readyRecipe(assets) {
+	const hash = createHash("sha256").update(readFileSync(join(assets, "manifest.json")));
+	for (const name of ["device-state.ts", "emulator.ts", "machine.ts", "time-stamp.ts"])
+		hash.update(readFileSync(join(root, "bindings/guests/v86", name)));
+	return hash.digest("hex");
+}
+
+/** Boots Linux and saves it into a store in `folder`. @throws when it does not boot in five minutes, with what it said */
+export async function bootOnce(assets, folder) {
+	const { localPlatform, save, SnapshotStore } = await import(join(root, "dist/index.js"));
+	const { loadV86, V86Guest } = await import(join(root, "dist/guests-v86.js"));
+	const { clock, random, files, openFolderStore } = localPlatform();
+	const asset = (name) => new Uint8Array(readFileSync(join(assets, name)));
+	const linux = { kernel: asset("v86/vmlinuz"), initramfs: asset("v86/initramfs.gz"), commandLine: COMMAND_LINE };
+	const guest = await V86Guest.start({
+		v86: await loadV86(files),
+		clock,
+		memoryByteLength: MEMORY_BYTES,
+		firmware: { bios: asset("bios.bin"), vgaBios: asset("vgabios.bin"), linux },
+	});
+	let said = "";
+	guest.serial.listen((text) => {
+		said += text;
+	});
+	for (let waitedMs = 0; !/pageferry: ready[\s\S]*# $/.test(said); waitedMs += 20) {
+		if (waitedMs > BOOT_LIMIT_MS) throw new Error(`v86: Linux did not boot:\n${said}`);
+		await clock.sleep(20);
+		guest.readMemory(0, 1); // throws if the guest has crashed
+	}
+	mkdirSync(folder, { recursive: true });
+	const store = new SnapshotStore(await openFolderStore(join(folder, "store")), { clock, random });
+	const { snapshot } = await save({ guest, store, clock }, { label: "ready", stayPaused: true });
+	await guest.discard();
+	console.log(`  ${(snapshot.addedBytes / 2 ** 20).toFixed(1)} MiB`);
+}
