@@ -160,7 +160,7 @@ test("an object that is cut off, longer, empty or gone is found, at every length
 			await assertNothingWrong(world, `${object} cut off at ${length}`);
 		}
 		world.store.changed.set(object, Uint8Array.from([...bytes, 0]));
-		if (!object.includes("/packs/")) await assertFound(world, `${object} with a byte more`);
+		await assertFound(world, `${object} with a byte more`);
 		world.store.changed.delete(object);
 		await world.store.inner.delete(object);
 		await assertFound(world, `${object} gone`);
