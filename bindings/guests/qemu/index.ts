@@ -9,3 +9,4 @@ export { QemuGuest, type QemuNetwork, type StartQemuGuestOptions, startQemuGuest
 export { sweepInstances } from "./instance-folder.ts";
 export type { Accelerator, QemuFloppy, QemuKernel, QemuMachine } from "./machine.ts";
 export { type QemuPlace, type QemuServices, qemuVersion } from "./qemu-host.ts";
+export { type PortForward, startUserNetwork, type UserNetwork, type UserNetworkOptions } from "./user-network.ts";

@@ -1,0 +1,40 @@
+// A Linux for tests of QEMU guests, made by `npm run guests`: its programs count, hash, check their own pages and keep one
+// TCP connection for ever (tools/guests/linux).
+import { type QemuGuest, type QemuMachine, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import type { SwitchPort } from "../../bindings/network/switch.ts";
+import type { HostFiles } from "../../bindings/ports/host-files.ts";
+import type { QemuStage } from "./stage.ts";
+
+const FOLDER = "build/guests/assets/qemu";
+
+/** Why there is no Linux to boot here; `undefined` where there is one. */
+export async function whyNoLinux(files: HostFiles): Promise<string | undefined> {
+	const names = await files.names(FOLDER);
+	return names.includes("vmlinuz") && names.includes("initramfs.gz")
+		? undefined
+		: `no kernel in ${FOLDER}: run \`npm run guests\``;
+}
+
+/** The machine with number 1 … 254 in its addresses. */
+export function linuxMachine(number: number, more: Partial<QemuMachine> = {}): QemuMachine {
+	return {
+		memoryMiB: 128,
+		boot: {
+			kernel: `${FOLDER}/vmlinuz`,
+			initrd: `${FOLDER}/initramfs.gz`,
+			append: `console=ttyS0 quiet panic=-1 pageferry.ip=10.0.0.${number}`,
+		},
+		mac: addressOf(number),
+		...more,
+	};
+}
+
+/** The machine's address on the network. */
+export const addressOf = (number: number): string => `52:54:00:00:00:${number.toString(16).padStart(2, "0")}`;
+
+/** Boots it at a port of a switch. */
+export async function bootLinux(stage: QemuStage, machine: QemuMachine, port: SwitchPort): Promise<QemuGuest> {
+	const { platform, folder } = stage;
+	const booted = (line: string): boolean => line.includes("pageferry: ready");
+	return stage.keep(await startQemuGuest(platform, { machine, folder, network: port.attach, booted }));
+}
