@@ -20,6 +20,7 @@ function context(minimumMemoryPages = 0, fail?: Error): StartContext & { imports
 		moduleBytes: new Uint8Array(0),
 		minimumMemoryPages,
 		memory: notHere,
+		emit: notHere,
 		host: new HostAccess(notHere, () => UNWATCHED),
 		async instantiate(given) {
 			if (fail !== undefined) throw fail;

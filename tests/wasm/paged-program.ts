@@ -14,10 +14,12 @@ export type PagedRequest =
 	/** Calls the function that the table gave out when the program started. */
 	| { readonly cached: true }
 	/** Reaches for memory without saying so. */
-	| { readonly raw: true };
+	| { readonly raw: true }
+	/** Says something to the outside, then answers. */
+	| { readonly emit: unknown };
 
 /** Answers {@link PagedRequest}s. */
-export function pagedProgram(instance: WebAssembly.Instance, { host }: StartContext): RunningProgram {
+export function pagedProgram(instance: WebAssembly.Instance, { host, emit }: StartContext): RunningProgram {
 	const { exports } = instance;
 	const table = exports.table as WebAssembly.Table;
 	const cached = table.get(0) as () => number;
@@ -28,6 +30,7 @@ export function pagedProgram(instance: WebAssembly.Instance, { host }: StartCont
 		if ("text" in request) return host.readText(request.text);
 		if ("cached" in request) return cached();
 		if ("raw" in request) return (exports.memory as WebAssembly.Memory).buffer.byteLength;
+		if ("emit" in request) return emit(request.emit);
 		return new Promise((resolve) => setTimeout(() => resolve("waited"), request.waitMs));
 	};
 	return { call: (request) => call(request as PagedRequest) };

@@ -29,6 +29,9 @@ export class CallQueue {
 	readonly #carrier: CallCarrier;
 	readonly #waiting: Set<Entry> = new Set();
 	readonly #sent: Map<number, Entry> = new Map();
+	/** Calls that are answered, whose answer may not leave yet. */
+	readonly #answered: Set<Entry> = new Set();
+	#full = false;
 	#held = false;
 	#ended: Error | undefined;
 	/** Why calls are not taken for now. */
@@ -40,7 +43,7 @@ export class CallQueue {
 
 	/** Calls that have no answer yet. */
 	get pending(): number {
-		return this.#waiting.size + this.#sent.size;
+		return this.#waiting.size + this.#sent.size + this.#answered.size;
 	}
 
 	/** @throws ProgramError, CallError, GuestError `crashed`, the signal's reason, or TypeError for a request that cannot be cloned */
@@ -76,22 +79,40 @@ export class CallQueue {
 		for (const entry of [...this.#waiting, ...this.#sent.values()]) this.#abort(entry, reason);
 	}
 
-	/** An answer has come. */
-	settle(message: Extract<WorkerMessage, { kind: "answer" | "call-failure" }>): void {
-		const entry = this.#sent.get(message.id);
-		if (entry !== undefined) {
-			this.#sent.delete(message.id);
-			entry.detach();
-			if (message.kind === "answer") entry.resolve(message.response);
-			else entry.reject(programErrorOf(message.unsendable ? { ...message.error, code: "unsendable" } : message.error));
-		}
+	/** No call is started while output is held up to its limit. */
+	limit(full: boolean): void {
+		this.#full = full;
 		this.#send();
+	}
+
+	/** An answer has come: its call's place in the worker is free. @returns what the caller learns, when it may */
+	settle(message: Extract<WorkerMessage, { kind: "answer" | "call-failure" }>): HeldAnswer {
+		const entry = this.#sent.get(message.id);
+		if (entry === undefined) return { deliver: () => this.#send(), drop: () => undefined };
+		this.#sent.delete(message.id);
+		this.#answered.add(entry);
+		const leave = (say: () => void): void => {
+			if (!this.#answered.delete(entry)) return; // the end of the guest came first
+			entry.detach();
+			say();
+		};
+		this.#send();
+		return {
+			deliver: () =>
+				leave(() => {
+					if (message.kind === "answer") entry.resolve(message.response);
+					else
+						entry.reject(programErrorOf(message.unsendable ? { ...message.error, code: "unsendable" } : message.error));
+				}),
+			drop: () => leave(() => entry.reject(lostAnswer())),
+		};
 	}
 
 	/** No call will be answered here any more: all reject with `reason`, now and later. */
 	end(reason: Error): void {
 		this.#ended ??= reason;
-		const entries = [...this.#sent.values(), ...this.#waiting];
+		const entries = [...this.#answered, ...this.#sent.values(), ...this.#waiting];
+		this.#answered.clear();
 		this.#sent.clear();
 		this.#waiting.clear();
 		for (const { reject, detach } of entries) {
@@ -101,7 +122,7 @@ export class CallQueue {
 	}
 
 	#send(): void {
-		while (!this.#held && this.#sent.size < CALL_WINDOW) {
+		while (!this.#held && !this.#full && this.#sent.size < CALL_WINDOW) {
 			const [entry] = this.#waiting;
 			if (entry === undefined) return;
 			this.#waiting.delete(entry);
@@ -118,7 +139,7 @@ export class CallQueue {
 
 	#abort(entry: Entry, reason: unknown): void {
 		entry.reject(reason);
-		if (this.#waiting.delete(entry)) return;
+		if (this.#waiting.delete(entry) || this.#answered.delete(entry)) return;
 		// The entry stays in its slot until the worker has answered or forgotten it.
 		for (const [id, sent] of this.#sent)
 			if (sent === entry) {
@@ -126,6 +147,19 @@ export class CallQueue {
 				return;
 			}
 	}
+}
+
+/** An answer that came while output was held. Exactly one of the two is called. */
+export interface HeldAnswer {
+	readonly deliver: () => void;
+	readonly drop: () => void;
+}
+
+function lostAnswer(): CallError {
+	return new CallError(
+		"gone",
+		"the state that answered this call is given up here: send it again to where the guest runs now",
+	);
 }
 
 /** @param wasPaused whether no call was under way, so that those without an answer were never started */

@@ -145,7 +145,11 @@ export class WasmGuestFactory implements GuestFactory {
 		const moduleBytes = this.#modules.get(hash) ?? resources.get(hash);
 		if (moduleBytes === undefined) throw new GuestError("incompatible", `module ${hash} was neither here nor sent`);
 		const { url } = this.#programs.get(layout.facts.program!)!;
-		const options = { ...this.#options, programUrl: url, moduleBytes };
+		const options = {
+			...{ ...this.#options, programUrl: url, moduleBytes },
+			// A scan would need all pages before it begins.
+			...(setUpOptions?.checkpointed ? { tracker: "barrier" as const } : {}),
+		};
 		const guest = await WasmGuest.start(
 			options,
 			{

@@ -40,6 +40,7 @@ interface Origin extends InstanceParts {
 	readonly isTarget: boolean;
 	/** Who watches what host code touches, now. */
 	watch: MemoryWatch;
+	onEmit: (value: unknown) => void;
 }
 
 /** See the head of this file. */
@@ -144,6 +145,21 @@ export class GuestInstance {
 		return true;
 	}
 
+	/** A paused copy becomes as large as the guest that it follows. @throws GuestError `too-large`, `state` */
+	extend(pageCount: number): void {
+		if (pageCount > this.maximumPageCount)
+			throw new GuestError(
+				"too-large",
+				`the guest has ${pageCount} pages, this module's memory takes ${this.maximumPageCount}`,
+			);
+		if (pageCount > this.pageCount) this.#fit(pageCount);
+	}
+
+	/** Who hears what the program emits from now on. */
+	set onEmit(onEmit: (value: unknown) => void) {
+		this.#origin.onEmit = onEmit;
+	}
+
 	/** Globals, tables, dropped segments and what the program's hook carries. @throws GuestError `state` */
 	async capture(): Promise<Uint8Array<ArrayBuffer>> {
 		try {
@@ -190,7 +206,13 @@ interface Started {
 }
 
 function originOf(parts: InstanceParts, isTarget: boolean): Origin {
-	return { ...parts, isTarget, code: new ModuleCode(parts.moduleBytes, parts.compiled), watch: UNWATCHED };
+	return {
+		...parts,
+		isTarget,
+		code: new ModuleCode(parts.moduleBytes, parts.compiled),
+		watch: UNWATCHED,
+		onEmit: () => undefined,
+	};
 }
 
 async function start(origin: Origin, minimumMemoryPages: number): Promise<Started> {
@@ -217,6 +239,7 @@ async function start(origin: Origin, minimumMemoryPages: number): Promise<Starte
 				throw new TypeError("context.memory: this program declares its host access; use context.host");
 			return started().memory;
 		},
+		emit: (value) => origin.onEmit(value),
 		host: new HostAccess(
 			() => started().memory,
 			() => origin.watch,

@@ -66,6 +66,13 @@ export interface StartContext {
 	memory(): WebAssembly.Memory;
 	/** The guest's memory for JavaScript that says what it touches. */
 	readonly host: HostAccess;
+	/**
+	 * Says something to the outside, beside the answers of calls: whoever listens at the guest (`outputs`) hears it, in order
+	 * with them. While output is held for a checkpoint it waits like an answer; what JavaScript does to the outside by itself
+	 * cannot be held.
+	 * @param value - anything structured cloning carries
+	 */
+	emit(value: unknown): void;
 }
 
 /** A started program. */

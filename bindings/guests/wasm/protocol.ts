@@ -2,11 +2,12 @@
 // each id once. Buffers travel by transfer: batches are never cloned.
 //
 //   host ── start | describe | call | pause | resume | job | inbox ──▶ worker
-//   host ◀── reply | failure | answer | call-failure ──────────────── worker
+//   host ◀── reply | failure | answer | call-failure | output ─────── worker
 //   host ◀── fault | taken | refused ──────────────────────────────── worker    while pages are missing (fault-work.ts)
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
 import type { PageBits } from "../../ports/guest.ts";
+import type { GuestCheckpoint } from "../../ports/standby-guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
@@ -39,6 +40,8 @@ export type WorkerMessage =
 			readonly unsendable: boolean;
 			readonly pageCount: number;
 	  }
+	/** The program says something to the outside. */
+	| { readonly kind: "output"; readonly value: unknown }
 	| FaultMessage;
 
 /** What the worker says while pages are missing. */
@@ -160,6 +163,8 @@ export interface Jobs {
 	readonly "open-order": { readonly order: Empty; readonly result: Empty };
 	readonly "read-order": { readonly order: Empty; readonly result: { readonly pages: Uint32Array<ArrayBuffer> } };
 	readonly "close-order": { readonly order: Empty; readonly result: Empty };
+	readonly "apply-checkpoint": { readonly order: { readonly checkpoint: GuestCheckpoint }; readonly result: Empty };
+	readonly "settle-checkpoint": { readonly order: Empty; readonly result: Empty };
 	readonly "module-bytes": { readonly order: Empty; readonly result: { readonly bytes: Uint8Array<ArrayBuffer> } };
 	readonly prepare: { readonly order: Empty; readonly result: Empty };
 	readonly "barrier-report": { readonly order: Empty; readonly result: { readonly report: BarrierReport | undefined } };

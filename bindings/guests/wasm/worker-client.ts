@@ -12,6 +12,8 @@ export interface WorkerEvents {
 	onCallSettled(message: Extract<WorkerMessage, { kind: "answer" | "call-failure" }>): void;
 	/** News of the guest, before the request that brought it resolves. */
 	onReport(report: WorkReport): void;
+	/** The program says something to the outside. */
+	onOutput?(value: unknown): void;
 	/** News of missing pages. */
 	onFaultMessage?(message: FaultMessage): void;
 	/** The worker ended by itself. Pending requests reject with what {@link WorkerClient.end} was given. */
@@ -39,6 +41,8 @@ export class WorkerClient {
 	readonly #pending: Map<number, Pending> = new Map();
 	#nextId = 1;
 	#ended: Error | undefined;
+	/** Called before each message: a worker that waits on shared memory must be let go first. */
+	beforePost: () => void = () => undefined;
 
 	constructor(thread: WorkerThread, events: WorkerEvents) {
 		this.#thread = thread;
@@ -53,6 +57,11 @@ export class WorkerClient {
 		return this.#ended;
 	}
 
+	/** Whether nothing waits for an answer, calls of the program aside. */
+	get isIdle(): boolean {
+		return this.#pending.size === 0;
+	}
+
 	/** An id for a call, whose answer comes by {@link WorkerEvents.onCallSettled}. */
 	takeId(): number {
 		return this.#nextId++;
@@ -60,7 +69,9 @@ export class WorkerClient {
 
 	/** Sends what has no answer of its own. @throws what cloning the message throws */
 	post(message: HostMessage): void {
-		if (this.#ended === undefined) this.#thread.post(message);
+		if (this.#ended !== undefined) return;
+		this.beforePost();
+		this.#thread.post(message);
 	}
 
 	/** @throws the worker's failure, or the reason of {@link end} */
@@ -88,6 +99,7 @@ export class WorkerClient {
 
 	/** Ends the worker. */
 	terminate(): Promise<void> {
+		this.beforePost();
 		return this.#thread.terminate();
 	}
 
@@ -97,6 +109,7 @@ export class WorkerClient {
 			const id = this.#nextId++;
 			this.#pending.set(id, { resolve, reject });
 			try {
+				this.beforePost();
 				this.#thread.post(message(id), transfer);
 			} catch (error) {
 				this.#pending.delete(id);
@@ -112,6 +125,10 @@ export class WorkerClient {
 		}
 		if (message.kind === "fault" || message.kind === "taken" || message.kind === "refused") {
 			this.#events.onFaultMessage?.(message);
+			return;
+		}
+		if (message.kind === "output") {
+			this.#events.onOutput?.(message.value);
 			return;
 		}
 		this.#events.onReport(message.report);

@@ -28,12 +28,15 @@ import type {
 	StartOrder,
 	WorkerMemoryUse,
 } from "./protocol.ts";
+import { StandbyWork } from "./standby-work.ts";
 import { type Job, WorkLoop } from "./work-loop.ts";
 
 /** What a guest needs of its worker. */
 export interface GuestWorkerPorts {
 	readonly clock: Clock;
 	post(message: FaultMessage): void;
+	/** The program says something to the outside. @throws what cloning it throws */
+	emit(value: unknown): void;
 }
 
 /** A started guest and what works beside it. */
@@ -55,6 +58,7 @@ export class WorkerGuest {
 	/** Cursors of the barrier that wait for its code. */
 	#opening = 0;
 	readonly #order: OrderWork;
+	readonly #standby = new StandbyWork();
 
 	private constructor(
 		instance: GuestInstance,
@@ -71,6 +75,7 @@ export class WorkerGuest {
 		this.#isFaulting = order.faulting;
 		this.#isWaiting = order.faulting;
 		instance.watch = this.#watch();
+		instance.onEmit = (value) => ports.emit(value);
 		this.#tracker = facts.tracker;
 		this.#work = new PageWork(instance.memory, compiled, { keepShadow: order.keepShadow, tracker: facts.tracker });
 		if (isTarget) this.#work.prepareTarget();
@@ -163,6 +168,10 @@ export class WorkerGuest {
 				return { pages: this.#order.recentFirst() };
 			case "close-order":
 				return this.#order.close();
+			case "apply-checkpoint":
+				return this.#whilePaused("apply", () => this.#standby.apply(order, this.instance, this.#work));
+			case "settle-checkpoint":
+				return this.#whilePaused("settle", () => this.#standby.settle(this.instance));
 			case "module-bytes":
 				return { bytes: this.instance.moduleBytes.slice() };
 			case "prepare":

@@ -76,6 +76,7 @@ class GuestWorker {
 		this.#guest = await WorkerGuest.start(program, order, {
 			clock: this.#clock,
 			post: (message) => this.#post(message),
+			emit: (value) => this.#post({ kind: "output", value }),
 		});
 		return this.#guest.facts;
 	}
