@@ -16,6 +16,9 @@ import { createEngine } from "../engine/engine.ts";
 import { hash128 } from "../engine/hash.ts";
 import { PAGE_BYTES } from "../ports/guest.ts";
 
+/** Of a guest without contents: one for all batches, of which a large guest has a hundred thousand. */
+export const NO_CONTENTS: ReadonlyMap<number, Uint8Array> = new Map();
+
 const RUN_BYTES = 12;
 /** Of the engine's kinds: zero, raw, and (as if it were compressed to 4 bytes) a version without contents. */
 const ZERO_KIND = 0;
@@ -76,8 +79,10 @@ function encodeRuns({ pageIndices, versions }: BatchContents): Uint8Array<ArrayB
 	const runs: number[] = [];
 	for (let i = 0; i < pageIndices.length; ) {
 		const first = i++;
-		while (i < pageIndices.length && pageIndices[i] === pageIndices[i - 1]! + 1 && versions[i] === versions[first]) i++;
-		runs.push(pageIndices[first]!, i - first, versions[first]!);
+		const page = pageIndices[first]!;
+		const version = versions[first]!;
+		while (i < pageIndices.length && pageIndices[i]! - page === i - first && versions[i] === version) i++;
+		runs.push(page, i - first, version);
 	}
 	const words = Uint32Array.from([0, runs.length / 3, 0, runs.length * 4, ...runs]);
 	return new Uint8Array(words.buffer);
@@ -90,8 +95,11 @@ export function decodeBatch(bytes: Uint8Array, pageCount: number): BatchContents
 	const [entries = 0, runs = 0, tableBytes = 0, payloadBytes = 0] = words;
 	if (BATCH_HEADER_BYTES + tableBytes + payloadBytes !== bytes.byteLength) throw new BatchError("bad-header");
 	const decoded = entries > 0 ? decodeTable(words, bytes, entries) : decodeRuns(words, runs);
-	for (const [position, pageIndex] of decoded.pageIndices.entries())
+	const { pageIndices } = decoded;
+	for (let position = 0; position < pageIndices.length; position++) {
+		const pageIndex = pageIndices[position]!;
 		if (pageIndex >= pageCount) throw new BatchError("bad-index", { position, pageIndex });
+	}
 	return decoded;
 }
 
@@ -133,11 +141,18 @@ function decodeRuns(words: Uint32Array, runs: number): BatchContents {
 			versions[at] = version;
 		}
 	}
-	return { pageIndices, versions, contents: new Map() };
+	return { pageIndices, versions, contents: NO_CONTENTS };
 }
 
 /** Version 0 is the zero page, and tables of hashes begin with its real hash. */
 let zeroHash: Uint32Array | undefined;
+
+/** {@link hashInto} for many pages. */
+export function hashPages(pageIndices: Uint32Array, versions: Uint32Array): Uint8Array<ArrayBuffer> {
+	const words = new Uint32Array(pageIndices.length * 4);
+	for (let i = 0; i < pageIndices.length; i++) hashInto(words, i * 4, pageIndices[i]!, versions[i]!);
+	return new Uint8Array(words.buffer);
+}
 
 /** Writes the 16 bytes that stand for the hash of a page's version: different for every pair, and cheap. */
 export function hashInto(words: Uint32Array, at: number, page: number, version: number): void {

@@ -24,7 +24,7 @@ import {
 } from "../ports/guest.ts";
 import type { OrderedGuest } from "../ports/ordered-guest.ts";
 import { MissingSet } from "./missing-set.ts";
-import { type BatchContents, decodeBatch, encodeBatch, hashInto } from "./synthetic-batch.ts";
+import { type BatchContents, decodeBatch, encodeBatch, hashInto, hashPages, NO_CONTENTS } from "./synthetic-batch.ts";
 import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
 import type { EventClock } from "./virtual-clock.ts";
 import { idleWorkload, type PagedRun, type Workload, type WorkloadGuest } from "./workload.ts";
@@ -294,35 +294,42 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		};
 	}
 
-	#encode(pageIndices: Uint32Array): PageBatch {
+	#encode(pages: Uint32Array): PageBatch {
 		this.catchUp();
+		const pageIndices = pages.slice();
 		const versions = new Uint32Array(pageIndices.length);
-		const hashes = new Uint32Array(pageIndices.length * 4);
-		const kept = new Map<number, Uint8Array>();
+		const known = this.#versions;
 		let zeroPages = 0;
 		for (let i = 0; i < pageIndices.length; i++) {
 			const page = pageIndices[i]!;
-			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount}`);
-			const version = this.#versions[page]!;
+			if (page >= known.length) throw new RangeError(`pageIndices: page ${page} of ${known.length}`);
+			const version = known[page]!;
 			versions[i] = version;
-			hashInto(hashes, i * 4, page, version);
 			if (version === 0) zeroPages++;
-			const content = this.#contents.get(page);
-			if (content !== undefined && version > 0) kept.set(page, content);
 		}
-		const contents: BatchContents = { pageIndices: pageIndices.slice(), versions, contents: kept };
+		const contents: BatchContents = { pageIndices, versions, contents: this.#contentsOf(pageIndices, versions) };
 		const bytes = encodeBatch(contents, this.#options.contents === true);
 		const { wireBytesPerPage = RAW_PAGE_BYTES } = this.#options;
 		const full = pageIndices.length - zeroPages;
 		return {
 			bytes,
 			checksum: checksum(bytes),
-			pageIndices: contents.pageIndices,
-			hashes: new Uint8Array(hashes.buffer),
+			pageIndices,
+			hashes: hashPages(pageIndices, versions),
 			zeroPages,
 			wireByteLength: Math.round(HEADER_BYTES + full * wireBytesPerPage + zeroPages * ZERO_PAGE_BYTES),
 			release: () => undefined,
 		};
+	}
+
+	#contentsOf(pageIndices: Uint32Array, versions: Uint32Array): ReadonlyMap<number, Uint8Array> {
+		if (this.#contents.size === 0) return NO_CONTENTS;
+		const kept = new Map<number, Uint8Array>();
+		for (const [i, page] of pageIndices.entries()) {
+			const content = this.#contents.get(page);
+			if (content !== undefined && versions[i]! > 0) kept.set(page, content);
+		}
+		return kept;
 	}
 
 	#decode(batch: EncodedBatch): BatchContents {
@@ -333,8 +340,12 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	#apply(batch: EncodedBatch): AppliedPages {
 		this.#require("paused");
 		const decoded = this.#decode(batch);
-		for (let i = 0; i < decoded.pageIndices.length; i++) this.#put(decoded, i);
-		return { pageIndices: decoded.pageIndices, hashes: hashesOf(decoded) };
+		const { pageIndices, versions, contents } = decoded;
+		if (contents.size === 0 && this.#contents.size === 0) {
+			const known = this.#versions;
+			for (let i = 0; i < pageIndices.length; i++) known[pageIndices[i]!] = versions[i]!;
+		} else for (let i = 0; i < pageIndices.length; i++) this.#put(decoded, i);
+		return { pageIndices, hashes: hashPages(pageIndices, versions) };
 	}
 
 	#install(batch: EncodedBatch, taken: () => void): InstalledPages {
@@ -346,8 +357,11 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		for (const i of fresh) this.missing.arrived(decoded.pageIndices[i]!);
 		const pageIndices = Uint32Array.from(fresh, (i) => decoded.pageIndices[i]!);
 		const versions = Uint32Array.from(fresh, (i) => decoded.versions[i]!);
-		const hashes = hashesOf({ pageIndices, versions, contents: decoded.contents });
-		return { pageIndices, hashes, duplicates: decoded.pageIndices.length - fresh.length };
+		return {
+			pageIndices,
+			hashes: hashPages(pageIndices, versions),
+			duplicates: decoded.pageIndices.length - fresh.length,
+		};
 	}
 
 	#put({ pageIndices, versions, contents }: BatchContents, i: number): void {
@@ -387,12 +401,6 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		this.#require("any");
 		return work();
 	}
-}
-
-function hashesOf({ pageIndices, versions }: BatchContents): Uint8Array {
-	const words = new Uint32Array(pageIndices.length * 4);
-	for (let i = 0; i < pageIndices.length; i++) hashInto(words, i * 4, pageIndices[i]!, versions[i]!);
-	return new Uint8Array(words.buffer);
 }
 
 function checksum(bytes: Uint8Array): bigint {

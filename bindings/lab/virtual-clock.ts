@@ -14,6 +14,8 @@ import type { Clock } from "../ports/clock.ts";
 /** Turns without anything to do before the program counts as stuck: a WebAssembly module being compiled takes a few. */
 const PATIENCE_TURNS = 50;
 
+const TURNS_AT_ONCE = 32;
+
 /** Nothing is scheduled and the program has not finished: what it waits for can never come. */
 export class DeadlockError extends Error {
 	override readonly name = "DeadlockError";
@@ -138,8 +140,11 @@ export class VirtualClock implements EventClock {
 				settled = true;
 			});
 			outcome.catch(() => undefined); // awaited below, or given up with a deadlock
-			for (let idleTurns = 0; ; ) {
-				await this.#real.sleep(0);
+			for (let idleTurns = 0, turns: Promise<void>[] = []; ; ) {
+				// Asked for at once: each is still followed by all promises before the next comes, and the loop polls once for all.
+				if (turns.length === 0)
+					turns = Array.from({ length: idleTurns > 0 ? 1 : TURNS_AT_ONCE }, () => this.#real.sleep(0));
+				await turns.shift();
 				this.#afterEvent?.();
 				if (settled) return await outcome;
 				if (this.#step()) idleTurns = 0;

@@ -314,8 +314,9 @@ class MoveRun {
 
 	/** Lets the referee, and what is broken on purpose, see a copy. */
 	#watch(guest: SyntheticGuest, host: Host): void {
-		this.#referee.watch(guest, host);
+		// What is broken on purpose lies below the referee: it sees what a broken port does.
 		this.#hosts.tampering.guest?.(guest, host, this.#hosts);
+		this.#referee.watch(guest, host);
 	}
 
 	#growLater(): void {

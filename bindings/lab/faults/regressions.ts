@@ -8,4 +8,6 @@ import type { FaultCase } from "./batch.ts";
 export const REGRESSIONS: readonly FaultCase[] = [
 	// The source crashes inside its own progress report and would go on for the rest of that instant.
 	{ technique: "pre-copy-switch", workload: "quicksort", seed: 509 },
+	// The host crashes when a history has deleted its oldest snapshot and not yet said that it has a new one.
+	{ technique: "history", workload: "growing", seed: 1649954761 },
 ];

@@ -59,6 +59,8 @@ class SaveRun {
 	readonly #unknown = new Set<string>();
 	/** What a history has deleted, or could not. */
 	readonly #deleted = new Map<string, Signature>();
+	/** What the history under way keeps, the oldest first. */
+	readonly #kept: string[] = [];
 	#mayAppear = false;
 	#series: SnapshotSeries | undefined;
 	#rounds = 0;
@@ -181,7 +183,8 @@ class SaveRun {
 	async #history(): Promise<Attempt> {
 		const { findings, clock } = this.#hosts;
 		const { signal, deadlines, verification, bandwidthBytesPerMs, compression } = this.#options;
-		const kept: string[] = [];
+		const kept = this.#kept;
+		kept.length = 0;
 		let history: History | undefined;
 		try {
 			history = await startHistory(this.#services, {
@@ -220,6 +223,8 @@ class SaveRun {
 		if (attempt === "crashed" || attempt === "many") {
 			this.#path.push(attempt);
 			this.#mayAppear = true;
+			// It may have crashed between a snapshot, for which the oldest had to go, and the word about it.
+			if (attempt === "crashed" && this.#kept.length === HISTORY_KEEPS) this.#forget(this.#kept.shift()!);
 		} else if ("id" in attempt) {
 			this.#path.push("saved");
 			this.#saved.set(attempt.id, this.#guest.pauses.at(-1)!);

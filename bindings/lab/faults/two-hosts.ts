@@ -13,7 +13,7 @@ import type { SavePhase } from "../../snapshot/save-error.ts";
 import { MemoryStore } from "../memory-store.ts";
 import { SeededRandom } from "../seeded-random.ts";
 import { connectSimulated, type SimulatedConnection } from "../simulated-stream.ts";
-import { VirtualClock } from "../virtual-clock.ts";
+import { type EventClock, VirtualClock } from "../virtual-clock.ts";
 import { Findings } from "./findings.ts";
 import { Host, type HostName, LeaseKeeper } from "./host.ts";
 import type { ConnectionFaults, Fault, FaultSchedule, Moment, PlannedFault } from "./schedule.ts";
@@ -29,8 +29,8 @@ const CEASE_MS = 3000;
 export interface Tampering {
 	/** The guest at the source, and each copy that a target sets up. */
 	readonly guest?: (guest: Guest, host: Host, hosts: TwoHosts) => void;
-	/** What a host's disk holds: stands between the disk and its contents. */
-	readonly disk?: (contents: Store) => Store;
+	/** Stands between a host's disk and its contents; `lose` is called when the host crashes. */
+	readonly disk?: (contents: Store, clock: EventClock) => Store & { readonly lose: () => void };
 	/** What a caller does who is not told who owns the guest. */
 	readonly onUnconfirmed?: (guest: Guest) => Promise<void>;
 	/** Changes what was drawn, so that what is broken shows more often. */
@@ -59,6 +59,7 @@ export class TwoHosts {
 	/** What ends faults that last until all cease. */
 	#lasting: (() => void)[] = [];
 	#attempt = 0;
+	readonly #onCrash: Partial<Record<HostName, () => void>> = {};
 
 	/** @param look - called after each event. */
 	constructor(real: Pick<Clock, "sleep">, schedule: FaultSchedule, tampering: Tampering, look: () => void) {
@@ -68,8 +69,13 @@ export class TwoHosts {
 		this.random = new SeededRandom(schedule.seed);
 		this.findings = new Findings(() => this.clock.now());
 		this.keeper = schedule.leased ? new LeaseKeeper(this.lease) : undefined;
-		const store = (): Store => tampering.disk?.(new MemoryStore()) ?? new MemoryStore();
-		this.contents = { source: store(), target: store() };
+		const store = (host: HostName): Store => {
+			const contents = new MemoryStore();
+			const broken = tampering.disk?.(contents, this.clock);
+			if (broken !== undefined) this.#onCrash[host] = broken.lose;
+			return broken ?? contents;
+		};
+		this.contents = { source: store("source"), target: store("target") };
 		this.#source = new Host("source", this.clock, this.contents.source, 1000);
 		this.#target = new Host("target", this.clock, this.contents.target, 7_000_000);
 	}
@@ -245,6 +251,7 @@ export class TwoHosts {
 	#crash(host: Host, silent: boolean): void {
 		if (host.status === "crashed") return;
 		host.crash();
+		this.#onCrash[host.name]?.();
 		const end = host === this.source ? "a" : "b";
 		for (const connection of this.#connections) {
 			connection.inject({ kind: "freeze", end, ...FOR_EVER });
