@@ -164,7 +164,6 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 			cancelCall: (id) => this.#worker.post({ kind: "cancel-call", id }),
 		});
 		this.pages = new WasmGuestPages(this.#worker, () => this.#pageCount);
-		this.deltas = new WasmDeltas(this.#worker, this.pages);
 		this.dirty = new WasmDirtyLog(this.#worker);
 		this.throttle = { limit: (share) => this.#throttle(share) };
 		this.gate = new HeldOutput({
