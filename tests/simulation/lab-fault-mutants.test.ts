@@ -175,14 +175,18 @@ const MUTANTS: readonly Mutant[] = [
 		broken: { onUnconfirmed: (guest) => guest.resume() },
 	},
 	{
-		...{ name: "the target runs before go", technique: "stop-and-copy", workload: "sequential-write", within: 10 },
-		schedule: only({
-			when: { phase: "verify", afterMs: 0 },
-			what: { kind: "partition", from: "b", durationMs: null },
-		}),
+		...{ name: "the target runs before go", technique: "pre-copy", workload: "sequential-write", within: 10 },
+		schedule: quiet,
 		broken: atTarget((guest) => {
-			const restore = guest.state.restore.bind(guest.state);
-			replace(guest.state, { restore: (bytes) => restore(bytes).then(() => guest.resume()) });
+			const apply = guest.pages.apply.bind(guest.pages);
+			replace(guest.pages, {
+				apply: async (batch) => {
+					await guest.pause();
+					const done = await apply(batch);
+					await guest.resume();
+					return done;
+				},
+			});
 		}),
 	},
 	{
