@@ -1,15 +1,17 @@
 // Runs the benches: every bench/<folder>/*.bench.ts, each bundled by esbuild and in a process of its own.
-//   node bench/run.mjs [filter…] [--smoke] [--json FILE]
+//   node bench/run.mjs [filter…] [--smoke] [--json FILE] [--markdown FILE]
 // A bench exports `title` and `rows(options): Promise<Row[]>` (bench/row.ts). Prints a table per bench; --json writes all
-// rows as { name, value, unit, peer, peerValue, ratio }. --smoke runs each in tiny size: it then proves that the bench
+// rows as { name, value, unit, peer, peerValue, ratio }; --markdown puts the tables into a page (bench/markdown.mjs):
+// docs/benchmarks.md is made so. --smoke runs each in tiny size: it then proves that the bench
 // works, and its figures mean nothing. The last line is `N passed, N failed`, where each bench counts one.
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
+import { writeMarkdown } from "./markdown.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..");
@@ -17,7 +19,11 @@ const BENCH_LIMIT_MS = 600_000; // the slowest full bench takes under three minu
 
 const { values: options, positionals: filters } = parseArgs({
 	allowPositionals: true,
-	options: { smoke: { type: "boolean", default: false }, json: { type: "string" } },
+	options: {
+		smoke: { type: "boolean", default: false },
+		json: { type: "string" },
+		markdown: { type: "string" },
+	},
 });
 
 function benches() {
@@ -121,12 +127,15 @@ function print(title, rows) {
 spawnSync(process.execPath, [join(root, "tools/build.mjs"), "engine"], { stdio: "inherit" });
 const files = benches();
 const bundles = await bundle(files);
-console.log(
-	`Node ${process.version}, V8 ${process.versions.v8}, ${cpus()[0]?.model}, ${cpus().length} CPUs${options.smoke ? ", smoke size" : ""}`,
-);
+const machine = `Node ${process.version}, V8 ${process.versions.v8}, ${cpus()[0]?.model}, ${cpus().length} CPUs${options.smoke ? ", smoke size" : ""}`;
+console.log(machine);
 const all = [];
+const tables = [];
+/** Processes that wanted to run in the last minute: what else the machine does. */
+const load = () => loadavg()[0].toFixed(1);
 let failed = 0;
 for (const [file, bundled] of bundles) {
+	const loadBefore = load();
 	const { title, rows, error } = await runBench(bundled);
 	if (error !== undefined || rows.length === 0) {
 		failed++;
@@ -134,6 +143,7 @@ for (const [file, bundled] of bundles) {
 		continue;
 	}
 	print(title, rows);
+	tables.push({ title, rows, conditions: `${machine}; load average ${loadBefore} before, ${load()} after` });
 	all.push(
 		...rows.map(({ name, value, unit, peer, peerValue, ratio }) => ({
 			name: `${title}: ${name}`,
@@ -149,5 +159,6 @@ if (options.json !== undefined) {
 	writeFileSync(options.json, `${JSON.stringify(all, null, "\t")}\n`);
 	JSON.parse(readFileSync(options.json, "utf8"));
 }
+if (options.markdown !== undefined) writeMarkdown(options.markdown, tables);
 console.log(`\n${files.length - failed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || files.length === 0 ? 1 : 0;
