@@ -370,7 +370,7 @@ export class ServingSession implements OwedPages {
 				},
 				...(this.#follower === undefined ? {} : { checkpoints: this.#follower.figures }),
 				...(touched === undefined ? {} : { pushedInVain: Math.max(0, owedPages - touched) }),
-				timeline: this.#server?.facts.timeline ?? [],
+				timeline: this.#server?.timeline ?? [],
 			},
 		};
 	}

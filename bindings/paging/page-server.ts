@@ -22,6 +22,7 @@ import { type BatchUnderWay, PushWindow } from "../policies/push-window.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Guest, PAGE_BYTES, type PageBits } from "../ports/guest.ts";
 import type { Lane } from "../ports/link.ts";
+import { arePromptPages } from "../ports/prompt-pages.ts";
 import { PageHashTable } from "../wire/digest.ts";
 import { MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import type { CompleteRecord, FaultRecord, PagingReport, Record, TakenRecord, Verification } from "../wire/records.ts";
@@ -72,7 +73,6 @@ export interface ServingFacts {
 	readonly zeroPages: number;
 	/** What the target takes lately, in bytes of memory per ms, whatever their encoding; 0 if unknown. */
 	readonly bytesPerMs: number;
-	readonly timeline: readonly PagingSample[];
 }
 
 /** How serving ended: the target has every page, and they are the source's or they are not. */
@@ -132,8 +132,12 @@ export class PageServer {
 			pushedPages: this.#pushedPages,
 			zeroPages: this.#zeroPages,
 			bytesPerMs: this.#window.bytesPerMs,
-			timeline: this.#timeline.end(this.#sample()),
 		};
+	}
+
+	/** Samples over time, the present moment last. A copy of up to 512, so not for every batch. */
+	get timeline(): readonly PagingSample[] {
+		return this.#timeline.end(this.#sample());
 	}
 
 	/**
@@ -197,6 +201,7 @@ export class PageServer {
 
 	#answer(record: FaultRecord): void {
 		const pages: number[] = [];
+		this.#window.fault(this.#lastNewsMs);
 		for (const page of record.pageIndices) {
 			const found = this.#queue.fault(page);
 			if (found === "not-owed") throw new MoveError("protocol", `the target waits for page ${page}, which it has`);
@@ -251,7 +256,9 @@ export class PageServer {
 		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length });
 		const run = async (): Promise<void> => {
 			const compress = this.#serving.compression(this.#window.bytesPerMs);
-			const batch = await guest.pages.encode(pages, { compress });
+			const { pages: memory } = guest;
+			const now = arePromptPages(memory) ? memory.encodeNow(pages, { compress }) : undefined;
+			const batch = now ?? (await memory.encode(pages, { compress }));
 			try {
 				hashes.set(batch.pageIndices, batch.hashes);
 				this.#zeroPages += batch.zeroPages;

@@ -8,22 +8,31 @@ import {
 	batchHashes,
 	batchLimitBytes,
 } from "../../engine/batch.ts";
-import type { AppliedPages, EncodedBatch, EncodeOptions, GuestPages, PageBatch } from "../../ports/guest.ts";
+import type { AppliedPages, EncodedBatch, EncodeOptions, PageBatch } from "../../ports/guest.ts";
+import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
 import { BufferPool } from "../buffer-pool.ts";
 import { restoreError } from "./errors.ts";
+import { FrozenAsker } from "./frozen-exchange.ts";
 import type { EncodeResult } from "./protocol.ts";
 import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** See the head of this file. */
-export class WasmGuestPages implements GuestPages {
+export class WasmGuestPages implements PromptPages {
 	readonly #worker: WorkerClient;
 	readonly #currentPageCount: () => number;
+	readonly #isPaused: () => boolean;
+	#frozen: FrozenAsker | undefined;
+	/** Of batches made at once: they never travel to the worker. */
+	readonly #promptBuffers: ArrayBuffer[] = [];
+	/** This thread may not stand still, or the worker did not answer. */
+	#isPromptRefused = false;
 	/** Buffers for batches, in either direction. */
 	readonly buffers: BufferPool = new BufferPool();
 
-	constructor(worker: WorkerClient, currentPageCount: () => number) {
+	constructor(worker: WorkerClient, currentPageCount: () => number, isPaused: () => boolean) {
 		this.#worker = worker;
 		this.#currentPageCount = currentPageCount;
+		this.#isPaused = isPaused;
 	}
 
 	get pageCount(): number {
@@ -41,21 +50,37 @@ export class WasmGuestPages implements GuestPages {
 			this.buffers.lost(bufferBytes);
 			throw error;
 		}
-		const { checksum, zeroPages, byteLength } = encoded;
-		const bytes = new Uint8Array(encoded.buffer, 0, byteLength);
-		let held: ArrayBuffer | undefined = encoded.buffer;
-		return {
-			bytes,
-			checksum,
-			pageIndices,
-			hashes: batchHashes(bytes, pageIndices.length),
-			zeroPages,
-			wireByteLength: byteLength,
-			release: () => {
-				if (held !== undefined) this.buffers.give(held);
-				held = undefined;
-			},
-		};
+		return batchOf(pageIndices, encoded, (buffer) => this.buffers.give(buffer));
+	}
+
+	encodeNow(pageIndices: Uint32Array, { compress }: EncodeOptions): PageBatch | undefined {
+		const { length } = pageIndices;
+		if (this.#isPromptRefused || length === 0 || length > MAX_PROMPT_PAGES || !this.#isPaused()) return undefined;
+		const frozen = this.#enterFrozen();
+		if (frozen === undefined) return undefined;
+		const buffer = this.#promptBuffers.pop() ?? new ArrayBuffer(batchLimitBytes(MAX_PROMPT_PAGES));
+		try {
+			const made = frozen.ask({ pageIndices, compress }, new Uint8Array(buffer));
+			if (made !== undefined)
+				return batchOf(pageIndices, { ...made, buffer }, (given) => void this.#promptBuffers.push(given));
+		} catch (error) {
+			if (!(error instanceof TypeError)) throw error; // some threads may not stand still
+		}
+		this.#isPromptRefused = true;
+		frozen.leave();
+		return undefined;
+	}
+
+	/** Where the worker makes batches at once; undefined while it has something else to do. */
+	#enterFrozen(): FrozenAsker | undefined {
+		this.#frozen ??= new FrozenAsker();
+		const frozen = this.#frozen;
+		if (frozen.isServed) return frozen;
+		if (!this.#worker.isIdle || this.#worker.ended !== undefined) return undefined;
+		this.#worker.beforePost = () => undefined;
+		this.#worker.post({ kind: "freeze", memory: frozen.enter() });
+		this.#worker.beforePost = () => frozen.leave();
+		return frozen;
 	}
 
 	async apply(batch: EncodedBatch, giveBack?: (buffer: ArrayBuffer) => void): Promise<AppliedPages> {
@@ -89,6 +114,28 @@ export class WasmGuestPages implements GuestPages {
 	async grow(pageCount: number): Promise<void> {
 		await this.#worker.run({ name: "grow", pageCount });
 	}
+}
+
+/** A batch in a buffer, which `give` takes back. */
+function batchOf(
+	pageIndices: Uint32Array,
+	{ buffer, byteLength, checksum, zeroPages }: EncodeResult,
+	give: (buffer: ArrayBuffer) => void,
+): PageBatch {
+	const bytes = new Uint8Array(buffer, 0, byteLength);
+	let held: ArrayBuffer | undefined = buffer;
+	return {
+		bytes,
+		checksum,
+		pageIndices,
+		hashes: batchHashes(bytes, pageIndices.length),
+		zeroPages,
+		wireByteLength: byteLength,
+		release: () => {
+			if (held !== undefined) give(held);
+			held = undefined;
+		},
+	};
 }
 
 /** The page indices of a batch that was verified. */

@@ -13,6 +13,7 @@ import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
 import type { FaultMemory } from "./fault-inbox.ts";
+import type { FrozenMemory } from "./frozen-exchange.ts";
 import type { BalloonAct, BalloonResult } from "./program-balloon.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
 
@@ -24,6 +25,8 @@ export type HostMessage =
 	| { readonly kind: "cancel-call"; readonly id: number }
 	| { readonly kind: "pause"; readonly id: number }
 	| { readonly kind: "resume"; readonly id: number }
+	/** From here on batches are asked for through shared memory, until the host leaves it (frozen-exchange.ts). */
+	| { readonly kind: "freeze"; readonly memory: FrozenMemory }
 	/** There are batches in the inbox. */
 	| { readonly kind: "inbox" }
 	| { readonly kind: "job"; readonly id: number; readonly job: JobOrder };

@@ -8,6 +8,7 @@ import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import { messageOf } from "./errors.ts";
 import { type FaultEvents, FaultWork } from "./fault-work.ts";
+import { type FrozenMemory, serveFrozen } from "./frozen-exchange.ts";
 import { GuestInstance, type InstanceParts, LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import type { MemoryWatch } from "./host-access.ts";
 import type { LiveCode } from "./live-code.ts";
@@ -222,6 +223,15 @@ export class WorkerGuest {
 	async #restore(bytes: Uint8Array): Promise<object> {
 		await this.instance.restore(bytes);
 		return {};
+	}
+
+	/** Makes batches for a host that stands still for them, until it leaves; nothing else happens here meanwhile. */
+	serveFrozen(memory: FrozenMemory): void {
+		serveFrozen(memory, (order, into) => {
+			this.#whilePaused("encode", () => undefined);
+			for (const page of order.pageIndices) this.#allHere("a batch", page, 1);
+			return this.#work.encodeNow(order, into);
+		});
 	}
 
 	/** Pages have come: installs them when the guest's thread is free. */

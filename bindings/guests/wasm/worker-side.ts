@@ -56,6 +56,9 @@ class GuestWorker {
 			case "resume":
 				this.#answer(message.id, this.#resume());
 				break;
+			case "freeze":
+				this.#guest?.serveFrozen(message.memory);
+				break;
 			case "inbox":
 				this.#guest?.drain();
 				break;
