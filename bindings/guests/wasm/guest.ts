@@ -9,13 +9,17 @@
  */
 
 import type { GuestBalloon } from "../../ports/ballooning-guest.ts";
+import type { CalledGuest } from "../../ports/called-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
+import type { GatedGuest } from "../../ports/gated-guest.ts";
 import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
 import type { PageOrder } from "../../ports/ordered-guest.ts";
+import type { Standby, StandbyGuest } from "../../ports/standby-guest.ts";
 import type { GuestThrottle, ThrottledGuest } from "../../ports/throttled-guest.ts";
 import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
+import { HeldOutput } from "../held-output.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
@@ -28,6 +32,7 @@ import { WasmGuestState } from "./guest-state.ts";
 import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import { estimateBytes } from "./value-size.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
 import { WorkerClient } from "./worker-client.ts";
 
@@ -105,7 +110,7 @@ export async function startWasmGuest(options: StartWasmGuestOptions): Promise<Wa
  * const answer = await guest.call({ number: 1, request: "select 1" });
  * ```
  */
-export class WasmGuest implements ToldGuest, ThrottledGuest {
+export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGuest, ThrottledGuest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
 	readonly dirty: WasmDirtyLog;
@@ -117,6 +122,10 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 	declare readonly order?: PageOrder;
 	/** Only of programs whose allocator has one. */
 	declare readonly balloon?: GuestBalloon;
+	/** Of answers of calls, and of what the program emits. */
+	readonly gate: HeldOutput;
+	readonly standby: Standby;
+	readonly #listeners: Set<(value: unknown) => void> = new Set();
 	readonly #clock: Clock;
 	readonly #worker: WorkerClient;
 	readonly #calls: CallQueue;
@@ -134,8 +143,17 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 		this.#worker = new WorkerClient(workers.start("wasm-guest"), {
 			onCallSettled: (message) => {
 				this.#note({ pageCount: message.pageCount, slicesMs: [] });
-				this.#calls.settle(message);
+				const { deliver, drop } = this.#calls.settle(message);
+				this.gate.emit(estimateBytes(message), deliver, drop);
 			},
+			onOutput: (value) =>
+				this.gate.emit(
+					estimateBytes(value),
+					() => {
+						for (const listener of this.#listeners) listener(value);
+					},
+					() => undefined,
+				),
 			onReport: (report) => this.#note(report),
 			onFaultMessage: (message) => this.#onFaultMessage(message),
 			onEnd: (error) => this.#crash(error),
@@ -152,6 +170,17 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 		);
 		this.dirty = new WasmDirtyLog(this.#worker);
 		this.throttle = { limit: (share) => this.#throttle(share) };
+		this.gate = new HeldOutput({
+			isPaused: () => this.#status === "paused",
+			onFull: (full) => this.#calls.limit(full),
+		});
+		this.standby = {
+			apply: async (checkpoint) => {
+				await this.#worker.run({ name: "apply-checkpoint", checkpoint });
+				this.#note({ pageCount: checkpoint.pageCount, slicesMs: [] });
+			},
+			settle: async () => void (await this.#worker.run({ name: "settle-checkpoint" })),
+		};
 		this.restored = { tell: async (facts) => (await this.#worker.run({ name: "tell", facts })).isTold };
 	}
 
@@ -238,6 +267,15 @@ export class WasmGuest implements ToldGuest, ThrottledGuest {
 	 */
 	call(request: unknown, options: { readonly signal?: AbortSignal } = {}): Promise<unknown> {
 		return this.#calls.call(request, options.signal);
+	}
+
+	/**
+	 * Hears what the program emits, in order with the answers of calls, from now on.
+	 * @returns what ends it
+	 */
+	outputs(listener: (value: unknown) => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
 	}
 
 	/**
