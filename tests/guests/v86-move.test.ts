@@ -32,6 +32,9 @@ async function oracle(options: Partial<StartV86GuestOptions> = {}): Promise<{ gu
 	return { guest, console };
 }
 
+/** Slow enough that the guest changes most of what was sent before it is paused. */
+const SLOWLY = { bandwidthBytesPerMs: 100_000 };
+
 for (const [name, technique] of [
 	["stop-and-copy", stopAndCopy],
 	["pre-copy", preCopy],
@@ -39,7 +42,10 @@ for (const [name, technique] of [
 	for (const tracker of ["page-walk", "scan"] as const)
 		test(`${name}, ${tracker}: the oracle's bytes have one step at most, and no letter is lost`, async () => {
 			const { guest, console } = await oracle({ tracker });
-			const { result, target } = await moveV86(guest, bootSectorFactory(), technique, { console });
+			const { result, target } = await moveV86(guest, bootSectorFactory(), technique, {
+				console,
+				options: SLOWLY,
+			});
 			assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
 			keep(target!);
 			await console.more(60);
@@ -64,7 +70,7 @@ test("a chain of moves goes back to where it began", async () => {
 	const factories = [bootSectorFactory(), bootSectorFactory(), bootSectorFactory()];
 	let here = guest;
 	for (const factory of factories) {
-		const { result, target } = await moveV86(here, factory, preCopy, { console });
+		const { result, target } = await moveV86(here, factory, preCopy, { console, options: SLOWLY });
 		assert.is(result.outcome, "moved");
 		here = keep(target!);
 		await console.more(30);

@@ -408,6 +408,9 @@ function layoutOf(machine: V86Machine): GuestLayout {
 			vgaMemory: String(hardware.vgaMemoryByteLength),
 			time: hardware.time,
 			compile: String(hardware.compile),
+			// Its clock goes on where it stopped, and its random numbers come from its memory: every copy draws the same.
+			clock: "carried",
+			random: "seeded",
 		},
 	};
 }

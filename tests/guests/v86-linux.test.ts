@@ -1,0 +1,132 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
+import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { gapIn, linuxFactory, numbersAfter, openLinux, platform, shell, whyNoLinux } from "../v86/linux.ts";
+import { type Console, moveV86, type Technique } from "../v86/move.ts";
+
+const test = suite("v86 guest: Linux");
+const missing = await whyNoLinux();
+const open = new Set<V86Guest>();
+const keep = (guest: V86Guest): V86Guest => {
+	open.add(guest);
+	return guest;
+};
+
+/** Loads that fit together on one console: each writes lines of its own. */
+const LOADS = "counter 20 & oracle 4 200 & md5loop & while :; do ls /proc >/tmp/list; done &";
+
+/** No program has found a fault, and no count has a gap. */
+function checkLoads(text: string): void {
+	assert.not.match(text, /BAD|BROKEN|Oops|BUG:|panic/);
+	const lines = text.replaceAll("\r", "");
+	assert.is(gapIn(numbersAfter("count", lines)), undefined);
+	assert.is(gapIn(numbersAfter("md5", lines)), undefined);
+	const oracle = numbersAfter("oracle", lines);
+	assert.is(gapIn(oracle.map((round) => round / 200)), undefined);
+}
+
+/** Resolves when each of the loads has written three lines more. */
+async function threeMore(console: Console): Promise<void> {
+	const from = console.text.length;
+	for (const word of ["count", "md5", "oracle"])
+		await console.wait(new RegExp(`(^${word} \\d+[\\s\\S]*?){3}\n`, "m"), from);
+}
+
+async function moveOn(guest: V86Guest, technique: Technique, console: Console): Promise<V86Guest> {
+	const { result, target } = await moveV86(guest, linuxFactory(), technique, {
+		console,
+		options: { bandwidthBytesPerMs: 200_000 },
+	});
+	assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
+	return keep(target!);
+}
+
+if (missing === undefined) {
+	test.after.each(async () => {
+		for (const guest of open) await guest.discard();
+		open.clear();
+	});
+
+	test("a shell answers after pre-copy and stop-and-copy, and back: counters, oracle and hashes go on", async () => {
+		const { guest, console } = await openLinux();
+		keep(guest);
+		await guest.resume();
+		assert.is(guest.dirty.tracker, "page-walk");
+		guest.serial.write(`${LOADS}\n`);
+		await threeMore(console);
+		let here = guest;
+		for (const technique of [preCopy, stopAndCopy, preCopy]) {
+			here = await moveOn(here, technique, console);
+			await threeMore(console);
+		}
+		checkLoads(console.text);
+		assert.match(await shell(here, console, "cat /proc/uptime"), /^\d+\.\d\d \d+\.\d\d$/m);
+	});
+
+	test("its page walk misses no page that changes, under forks, hashing and copying", async () => {
+		const { guest, console } = await openLinux();
+		keep(guest);
+		await guest.resume();
+		guest.serial.write(`${LOADS}\n`);
+		await threeMore(console);
+		const cursor = await guest.dirty.open();
+		await guest.pause({ deadlineMs: 5000 });
+		await cursor.harvest();
+		const { pageCount } = guest.pages;
+		let before = guest.readMemory(0, pageCount * PAGE_BYTES);
+		let changed = 0;
+		for (let round = 0; round < 12; round++) {
+			await guest.resume();
+			await platform.clock.sleep(20);
+			await guest.pause({ deadlineMs: 5000 });
+			const { bits } = await cursor.harvest();
+			const now = guest.readMemory(0, pageCount * PAGE_BYTES);
+			for (let page = 0; page < pageCount; page++) {
+				if (samePage(before, now, page)) continue;
+				changed++;
+				assert.ok(((bits[page >>> 3]! >>> (page & 7)) & 1) === 1, `round ${round}: page ${page} changed unseen`);
+			}
+			before = now;
+		}
+		assert.ok(changed > 100, `${changed} pages changed in all`);
+		await cursor.close();
+	});
+
+	test("a run with a counted clock that was moved is, at every bit of RAM, the run that was not", async () => {
+		const counted = { time: "counted", compile: false } as const;
+		const start = async (): Promise<V86Guest> => {
+			const { guest } = await openLinux(counted);
+			guest.serial.write("while :; do i=$((i+1)); ls /proc >/tmp/x; done &\n");
+			await guest.advance(200);
+			return keep(guest);
+		};
+		const source = await start();
+		await source.resume();
+		const { result, target } = await moveV86(source, linuxFactory(counted), preCopy);
+		assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
+		const moved = keep(target!);
+		await moved.pause({ deadlineMs: 5000 });
+		await moved.advance(200);
+		const unmoved = await start();
+		await unmoved.advance(moved.steps - unmoved.steps);
+		const hashes = async (guest: V86Guest): Promise<string> =>
+			(await guest.pages.hashes(0, guest.pages.pageCount)).toString();
+		assert.ok((await hashes(moved)) === (await hashes(unmoved)), "a page differs");
+	});
+} else {
+	console.log(missing);
+	test("without a prepared Linux these tests are skipped", () => assert.ok(missing));
+}
+
+function samePage(before: Uint8Array, now: Uint8Array, page: number): boolean {
+	const words = (bytes: Uint8Array): Int32Array =>
+		new Int32Array(bytes.buffer, bytes.byteOffset + page * PAGE_BYTES, PAGE_BYTES / 4);
+	const [left, right] = [words(before), words(now)];
+	for (let at = 0; at < left.length; at++) if (left[at] !== right[at]) return false;
+	return true;
+}
+
+test.run();

@@ -1,0 +1,65 @@
+// A Linux that has booted, from `npm run guests`: restored from its snapshot for each test.
+import { V86GuestFactory, type V86GuestFactoryOptions } from "../../bindings/guests/v86/factory.ts";
+import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import type { Platform } from "../../bindings/ports/platform.ts";
+import { restore } from "../../bindings/snapshot/restore.ts";
+import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import { Console } from "./move.ts";
+import { v86 } from "./open-guests.ts";
+
+/** The ports of Node or Deno. */
+export const platform: Platform =
+	"Deno" in globalThis
+		? (await import("../../bindings/platform/deno/index.ts")).denoPlatform()
+		: (await import("../../bindings/platform/node/index.ts")).nodePlatform();
+
+const READY = "build/guests/ready/v86";
+
+/** Why there is no Linux here; `undefined` where there is one. */
+export async function whyNoLinux(): Promise<string | undefined> {
+	if ((await platform.files.read(`${READY}/manifest.json`)) !== undefined) return undefined;
+	return "skipped: tests on Linux in v86; `npm run guests` prepares it (root on Debian)";
+}
+
+/** Linux, as it has booted, paused; and its console. */
+export async function openLinux(
+	options: Partial<V86GuestFactoryOptions> = {},
+): Promise<{ readonly guest: V86Guest; readonly console: Console }> {
+	const { clock, random } = platform;
+	const store = new SnapshotStore(await platform.openFolderStore(`${READY}/store`), { clock, random });
+	const [ready] = await store.list();
+	if (ready === undefined) throw new Error("the ready state's store is empty");
+	const { guest } = await restore(
+		{ snapshot: await store.open(ready.id), factories: [linuxFactory(options)], clock, random },
+		{ clock: "continue", random: "keep", stayPaused: true },
+	);
+	if (!(guest instanceof V86Guest)) throw new Error("the ready state is of another guest");
+	const console = new Console();
+	console.follow(guest);
+	return { guest, console };
+}
+
+/** A factory of targets for it. */
+export function linuxFactory(options: Partial<V86GuestFactoryOptions> = {}): V86GuestFactory {
+	return new V86GuestFactory({ v86, clock: platform.clock, ...options });
+}
+
+/** Types a command and waits for its end. @returns what it has written */
+export async function shell(guest: V86Guest, console: Console, command: string): Promise<string> {
+	const from = console.text.length;
+	guest.serial.write(`${command}; echo "ended"''" $?"\n`);
+	const end = await console.wait(/ended \d+/, from);
+	return console.text.slice(from, end).replaceAll("\r", "");
+}
+
+/** The numbers that a program has written after this word, in order. */
+export function numbersAfter(word: string, text: string): number[] {
+	return Array.from(text.matchAll(new RegExp(`^${word} (\\d+)\\b.*$`, "gm")), ([, digits]) => Number(digits));
+}
+
+/** What is wrong with numbers that should go up by one, or `undefined`. */
+export function gapIn(numbers: readonly number[]): string | undefined {
+	for (let at = 1; at < numbers.length; at++)
+		if (numbers[at] !== numbers[at - 1]! + 1) return `${numbers[at]} after ${numbers[at - 1]}`;
+	return undefined;
+}
