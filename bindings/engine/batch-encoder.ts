@@ -239,6 +239,11 @@ export class BatchEncoder {
 		return this.#result(into, place);
 	}
 
+	/** Whether LZ4 would be used on a link of this rate, as far as it is known what it saves and costs. */
+	compresses(linkBytesPerMs: number | undefined): boolean {
+		return this.#policy.choose(linkBytesPerMs).compress;
+	}
+
 	/**
 	 * Forgets versions that were sent: of pages whose batches did not reach the receiver, or were not applied there.
 	 *

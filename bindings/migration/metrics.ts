@@ -6,6 +6,7 @@ import type { FollowerFigures } from "../epochs/checkpoint-follower.ts";
 import type { MovePhase } from "../handover/move-error.ts";
 import type { PagingSample } from "../paging/fault-figures.ts";
 import type { RoundFacts, StopReason } from "../policies/convergence.ts";
+import type { PageKinds } from "../ports/guest.ts";
 import type { PageOrder } from "../ports/ordered-guest.ts";
 
 /** The techniques of this version. */
@@ -42,6 +43,8 @@ export interface MoveMetrics {
 	/** Duplicates counted. */
 	readonly pagesTransferred: number;
 	readonly zeroPages: number;
+	/** How the pages of the rounds went, duplicates counted; absent if the guest does not say. Pages that follow are not in it. */
+	readonly pageKinds?: PageKinds;
 	/** Everything this side gave to the link, headers and control records included. */
 	readonly bytesOnWire: number;
 	/** Faults that the network served; only techniques that resume before all pages are there have any. */
@@ -60,7 +63,7 @@ export interface MoveMetrics {
 	readonly sliceP95Ms: number;
 	/** How long the guest took to reach its pause point. */
 	readonly pauseWaitMs: number;
-	/** What the operation itself held on the source: bitmaps, lists, hash table. */
+	/** What the operation itself held on the source: bitmaps, lists, hash table, versions sent. */
 	readonly memoryBytes: number;
 }
 

@@ -9,7 +9,6 @@ import type { PauseHold } from "../handover/pause-turn.ts";
 import { DEFAULT_DEADLINES, type Deadlines, Phases } from "../handover/phases.ts";
 import { StallWatch } from "../handover/stall-watch.ts";
 import type { ServingRoom } from "../paging/serving-room.ts";
-import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { RoundFacts } from "../policies/convergence.ts";
 import { fixedRate } from "../policies/pacing.ts";
 import type { PageBatch } from "../ports/guest.ts";
@@ -22,6 +21,16 @@ import type { MoveOptions, MoveServices, Technique } from "./move-options.ts";
 import { ProgressReport } from "./progress-report.ts";
 import type { ServingSession } from "./serving.ts";
 import { Stopwatch } from "./stopwatch.ts";
+
+/** Versions held for deltas unless the caller says otherwise: 64 MiB, as QEMU's XBZRLE cache. */
+const DELTA_CACHE_PAGES = 16_384;
+const MOST_DELTA_CACHE_PAGES = 2 ** 18;
+
+function checkDeltaCache(pages: number): number {
+	if (!Number.isInteger(pages) || pages < 0 || pages > MOST_DELTA_CACHE_PAGES)
+		throw new RangeError(`deltaCachePages: an integer from 0 to ${MOST_DELTA_CACHE_PAGES}, got ${pages}`);
+	return pages;
+}
 
 /** See the head of this file. */
 export class MoveContext {
@@ -74,7 +83,8 @@ export class MoveContext {
 			{ guest, clock, sink: this.#sink() },
 			{
 				pacing,
-				compression: options.compression ?? compressOnSlowLinks,
+				compression: options.compression,
+				deltaCachePages: checkDeltaCache(options.deltaCachePages ?? DELTA_CACHE_PAGES),
 				onWindow: (pending) => {
 					this.pendingPages = pending;
 					this.report(this.phases.current);

@@ -40,7 +40,14 @@ export interface MoveOptions {
 	/** Limits the live part of the move: afterwards `cancel` it, or `switch-over` at the end of the round under way. */
 	readonly totalTime?: { readonly limitMs: number; readonly onLimit: "cancel" | "switch-over" };
 	readonly deadlines?: Partial<Deadlines>;
+	/** Overrules the choice that the engine makes from the link's rate and from what compressing costs and saves. */
 	readonly compression?: CompressionPolicy;
+	/**
+	 * Pages of which the source holds the version sent last, from the second round on, to send what changed instead of the
+	 * whole page: 0 for none, at most 2^18; 16 384 (64 MiB) if left out. The memory it costs is in the result. For guests
+	 * that can (wasm, memory); of others nothing is held.
+	 */
+	readonly deltaCachePages?: number;
 	readonly onProgress?: (progress: MoveProgress) => void;
 }
 

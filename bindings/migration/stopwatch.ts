@@ -86,6 +86,7 @@ export class Stopwatch {
 			pageCount: guest.pages.pageCount,
 			pagesTransferred: iteration.sentPages + (served?.pages ?? 0),
 			zeroPages: iteration.zeroPages + (served?.zeroPages ?? 0),
+			...(iteration.pageKinds === undefined ? {} : { pageKinds: iteration.pageKinds }),
 			bytesOnWire,
 			networkFaults: served?.paging.networkFaults ?? 0,
 			minorFaults: served?.minorFaults ?? 0,

@@ -81,8 +81,13 @@ export const MAX_BATCH_PAGES = 1024;
 
 /** How to encode. */
 export interface EncodeOptions {
-	/** Try to compress. Off for links that are faster than the compressor. */
+	/** Whether LZ4 may be used. Off for links that are faster than the compressor. */
 	readonly compress: boolean;
+	/**
+	 * What the link carries, in bytes per ms; Infinity while it is not known and taken for fast. With it the engine compresses
+	 * only where that saves more time than it costs; without it, wherever it saves bytes. A guest may ignore it.
+	 */
+	readonly linkBytesPerMs?: number;
 }
 
 /** A batch as it travels. */
@@ -98,10 +103,25 @@ export interface PageBatch extends EncodedBatch {
 	/** 16 bytes a page, in the order of `pageIndices`. */
 	readonly hashes: Uint8Array;
 	readonly zeroPages: number;
+	/** How its pages go; absent where the guest does not tell. */
+	readonly kinds?: PageKinds;
 	/** Bytes that a simulated link charges for; equals `bytes.byteLength` on real guests. */
 	readonly wireByteLength: number;
 	/** Gives the buffer back. Call it once the bytes have left. */
 	release(): void;
+}
+
+/** How pages travel, in numbers of pages: see engine/batch.ts. */
+export interface PageKinds {
+	/** All zeros: nothing but the entry. */
+	readonly zero: number;
+	/** As the receiver has it: nothing but the entry. */
+	readonly unchanged: number;
+	/** What has changed since it was sent last. */
+	readonly delta: number;
+	readonly lz4: number;
+	/** The page itself. */
+	readonly raw: number;
 }
 
 /** What a batch installed. */

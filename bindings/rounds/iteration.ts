@@ -25,6 +25,7 @@ import { PageList } from "../engine/page-list.ts";
 import { PreCopyStep } from "../engine/precopy.ts";
 import type { CompressionPolicy } from "../policies/compression.ts";
 import type { ConvergenceFacts, ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
+import { LinkRate } from "../policies/link-rate.ts";
 import { Pacer, type PacingPolicy } from "../policies/pacing.ts";
 import { isBallooningGuest } from "../ports/ballooning-guest.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -33,10 +34,12 @@ import {
 	type Guest,
 	MAX_BATCH_PAGES,
 	PAGE_BYTES,
-	type PageBatch,
 	type PageBits,
+	type PageKinds,
 } from "../ports/guest.ts";
 import { PageHashTable } from "../wire/digest.ts";
+import { BatchPipeline } from "./batch-pipeline.ts";
+import { type EncodingRound, PageEncoding } from "./page-encoding.ts";
 import type { PageSink } from "./page-sink.ts";
 
 /** Pages encoded in one call: 2 MiB are 0.4 ms of the guest's thread, and 8 % less work per page than 1 MiB. */
@@ -45,8 +48,11 @@ const ENCODE_PAGES = 512;
 const IDLE_ROUND_MS = 1;
 /** Under a rate cap one batch is at most so many ms of it: finer batches keep the link evenly busy. */
 const PACED_BATCH_MS = 10;
-/** Encoded batches that may wait for the sink, and encodings asked for ahead of it. */
-const BATCHES_UNDER_WAY = 4;
+/**
+ * A window in which nothing was dirty is followed by windows that are not peeked, for at most so many ms: on a fast link a
+ * peek reads the memory as often as encoding does, and of an idle guest it never finds anything.
+ */
+const QUIET_MS = 10;
 
 /** What an iteration works with. */
 export interface IterationServices {
@@ -68,7 +74,10 @@ export interface KeptCursor {
 /** How an iteration behaves. */
 export interface IterationOptions {
 	readonly pacing?: PacingPolicy | undefined;
-	readonly compression: CompressionPolicy;
+	/** Left out: the engine chooses by the link's rate. */
+	readonly compression?: CompressionPolicy | undefined;
+	/** Pages of which the version sent last is held, to send deltas against it; 0 or left out: none. */
+	readonly deltaCachePages?: number | undefined;
 	/** Called after each window with what is left of the round. */
 	readonly onWindow?: (pendingPages: number) => void;
 	readonly onRound?: (round: RoundFacts) => void;
@@ -87,6 +96,8 @@ export class Iteration {
 	readonly #candidates: PageList;
 	readonly #window: PageList;
 	readonly #pacer: Pacer;
+	readonly #rate = new LinkRate();
+	readonly #encoding: PageEncoding;
 	readonly #rounds: RoundFacts[] = [];
 	/** Hashes of what was sent last, page by page. */
 	readonly hashes: PageHashTable;
@@ -99,6 +110,9 @@ export class Iteration {
 	#sentBytes = 0;
 	#zeroPages = 0;
 	#bandwidthBytesPerMs = 0;
+	/** Until then the guest is taken to be quiet, after so many ms of it. */
+	#quietUntilMs = Number.NEGATIVE_INFINITY;
+	#quietMs = 0;
 
 	constructor(services: IterationServices, options: IterationOptions) {
 		this.#guest = services.guest;
@@ -113,6 +127,7 @@ export class Iteration {
 		this.#candidates = new PageList(this.#engine, MAX_BATCH_PAGES);
 		this.#window = new PageList(this.#engine, MAX_BATCH_PAGES);
 		this.#pacer = new Pacer(services.clock);
+		this.#encoding = new PageEncoding(services.guest, options, this.#rate);
 		this.hashes = services.hashes ?? new PageHashTable(this.#engine, this.#pageCount);
 		this.hashes.grow(this.#pageCount);
 	}
@@ -132,9 +147,14 @@ export class Iteration {
 		return this.#zeroPages;
 	}
 
-	/** What the operation itself holds: bitmaps, lists and the hash table, in bytes. The guest's shadow is not in it. */
+	/** How the pages were sent; undefined if the guest does not say. */
+	get pageKinds(): PageKinds | undefined {
+		return this.#encoding.kinds;
+	}
+
+	/** What the operation itself holds, in bytes: bitmaps, lists, the hash table, versions sent. Not the guest's shadow. */
 	get memoryBytes(): number {
-		return this.#engine.usedBytes + this.hashes.byteLength;
+		return this.#engine.usedBytes + this.hashes.byteLength + this.#encoding.memoryBytes;
 	}
 
 	/** What policies and progress look at, with this many pages pending. */
@@ -213,7 +233,11 @@ export class Iteration {
 	async detach(): Promise<void> {
 		const cursor = this.#cursor;
 		this.#cursor = undefined;
-		await cursor?.close();
+		try {
+			await this.#encoding.close();
+		} finally {
+			await cursor?.close();
+		}
 	}
 
 	/** Detaches the tracker and gives up everything. Safe to call twice. */
@@ -263,7 +287,14 @@ export class Iteration {
 
 	/** Sends a round window by window. @returns pages skipped. */
 	async #sendWindows(toSendPages: number, signal: AbortSignal, last: boolean): Promise<number> {
-		const pipeline = new BatchPipeline(this.#sink, this.#pacer, signal);
+		const { rate: capBytesPerMs } = this.#pacer;
+		const round: EncodingRound = { index: this.#rounds.length + 1, last, capBytesPerMs };
+		const pipeline = new BatchPipeline({
+			...{ sink: this.#sink, clock: this.#clock, pacer: this.#pacer, rate: this.#rate, signal },
+		});
+		this.#quietUntilMs = Number.NEGATIVE_INFINITY;
+		this.#quietMs = 0;
+		await this.#encoding.begin(round);
 		let skipped = 0;
 		let pending = toSendPages;
 		try {
@@ -275,11 +306,14 @@ export class Iteration {
 				window.catch(() => undefined); // awaited by the loop; a failed send must not leave it unhandled
 				const step = this.#step.step(this.#window, next.first, next.end - next.first, last);
 				skipped += step.skipped;
-				await this.#sendPages(this.#window.toArray(), pipeline);
+				await this.#sendPages(this.#window.toArray(), round, pipeline);
 				pending -= step.sent + step.skipped;
 				this.#options.onWindow?.(pending);
 			}
 			await pipeline.drain();
+		} catch (error) {
+			this.#encoding.failed();
+			throw error;
 		} finally {
 			await pipeline.settle();
 		}
@@ -295,19 +329,28 @@ export class Iteration {
 		const end = candidates[candidates.length - 1]! + 1;
 		if (!last && this.#cursor !== undefined) {
 			const start = first & ~7; // bits travel as bytes
-			const bits = await this.#cursor.peek(start, end - start, this.#toSend.rangeBytes(start, end - start));
-			this.#step.toSkip.loadRange(start, end - start, bits);
+			this.#step.toSkip.loadRange(start, end - start, await this.#peek(this.#cursor, start, end - start));
 		}
 		return { first, end };
 	}
 
-	async #sendPages(pageIndices: Uint32Array, pipeline: BatchPipeline): Promise<void> {
+	/** Which of the pages to send of this range are dirty again; none while the guest is taken to be quiet. */
+	async #peek(cursor: DirtyCursor, first: number, count: number): Promise<PageBits> {
+		const nowMs = this.#clock.now();
+		if (nowMs < this.#quietUntilMs) return new Uint8Array(Math.ceil(count / 8));
+		const bits = await cursor.peek(first, count, this.#toSend.rangeBytes(first, count));
+		this.#quietMs = bits.some((byte) => byte !== 0) ? 0 : Math.min(QUIET_MS, this.#quietMs * 2 + 1);
+		this.#quietUntilMs = nowMs + this.#quietMs;
+		return bits;
+	}
+
+	async #sendPages(pageIndices: Uint32Array, round: EncodingRound, pipeline: BatchPipeline): Promise<void> {
 		const rate = this.#pacer.rate ?? Number.POSITIVE_INFINITY;
 		const step = Math.min(ENCODE_PAGES, Math.max(1, Math.floor((rate * PACED_BATCH_MS) / PAGE_BYTES)));
 		for (let from = 0; from < pageIndices.length; from += step) {
 			const some = pageIndices.slice(from, from + step);
-			const compress = this.#options.compression(this.#bandwidthBytesPerMs);
-			await pipeline.push(this.#guest.pages.encode(some, { compress }), (batch) => {
+			await pipeline.push(this.#encoding.encode(some, round), (batch) => {
+				this.#encoding.note(batch);
 				this.hashes.set(batch.pageIndices, batch.hashes);
 				this.#sentPages += batch.pageIndices.length;
 				this.#sentBytes += batch.wireByteLength;
@@ -343,60 +386,5 @@ export class Iteration {
 		await this.#sink.grow(pageCount, signal);
 		this.hashes.grow(pageCount);
 		this.#pageCount = pageCount;
-	}
-}
-
-/** A few batches on their way from the engine to the sink, in order; the first failure stops the rest. */
-class BatchPipeline {
-	readonly #sink: PageSink;
-	readonly #pacer: Pacer;
-	readonly #signal: AbortSignal;
-	readonly #underWay: Promise<void>[] = [];
-	#previous: Promise<void> = Promise.resolve();
-
-	constructor(sink: PageSink, pacer: Pacer, signal: AbortSignal) {
-		this.#sink = sink;
-		this.#pacer = pacer;
-		this.#signal = signal;
-	}
-
-	/** Adds an encoding that is under way; resolves when there is room for another. */
-	async push(encoding: Promise<PageBatch>, note: (batch: PageBatch) => void): Promise<void> {
-		const previous = this.#previous;
-		let handedOver: () => void = () => undefined;
-		// Batches reach the sink in the order of the pushes; the next one may go as soon as this one is in the sink's hands.
-		this.#previous = new Promise((resolve) => {
-			handedOver = resolve;
-		});
-		const run = async (): Promise<void> => {
-			let batch: PageBatch | undefined;
-			try {
-				batch = await encoding;
-				await previous;
-				await this.#pacer.take(batch.wireByteLength, this.#signal);
-				this.#signal.throwIfAborted();
-				note(batch);
-				const accepted = this.#sink.accept(batch, this.#signal);
-				handedOver();
-				await accepted;
-			} finally {
-				handedOver();
-				batch?.release();
-			}
-		};
-		const done = run();
-		done.catch(() => undefined); // seen by the await below or by drain
-		this.#underWay.push(done);
-		if (this.#underWay.length >= BATCHES_UNDER_WAY) await this.#underWay.shift();
-	}
-
-	/** Resolves when the sink has taken everything. @throws the first failure. */
-	async drain(): Promise<void> {
-		for (let done = this.#underWay.shift(); done !== undefined; done = this.#underWay.shift()) await done;
-	}
-
-	/** Waits until nothing is under way any more, whatever became of it. */
-	async settle(): Promise<void> {
-		await Promise.allSettled(this.#underWay.splice(0));
 	}
 }

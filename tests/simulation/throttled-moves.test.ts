@@ -7,6 +7,8 @@ import { BallooningWorld } from "./ballooning-world.ts";
 
 const test = suite("pre-copy that slows its guest down");
 const PAGES = 400;
+/** As deltas, or compressed, its two bytes a page would converge by itself. */
+const WHOLE_PAGES = { compression: () => false, deltaCachePages: 0 };
 
 /** A guest that writes to a page per 0.1 ms of its time: 40 MB/s, over a link of 20. */
 function busyWorld(): { readonly world: BallooningWorld; readonly shares: number[]; work(): Promise<void> } {
@@ -15,8 +17,8 @@ function busyWorld(): { readonly world: BallooningWorld; readonly shares: number
 	const limit = (share: number): Promise<void> => Promise.resolve(void shares.push(share));
 	Object.assign(world.guest, { throttle: { limit } });
 	const work = async (): Promise<void> => {
-		for (let page = 0; world.guest.running; page = (page + 1) % PAGES) {
-			world.guest.write(page * PAGE_BYTES, Uint8Array.of(page & 255));
+		for (let writes = 1; world.guest.running; writes++) {
+			world.guest.write((writes % PAGES) * PAGE_BYTES, Uint8Array.of(writes >>> 8, writes));
 			await world.clock.sleep(0.1 / (shares.at(-1) ?? 1));
 		}
 	};
@@ -28,7 +30,7 @@ test("without it the rest is large; with it the downtime is short, and the repor
 	for (const whenNotConverging of ["switch-over", "throttle"] as const) {
 		const { world, shares, work } = busyWorld();
 		await world.clock.run(async () => {
-			const options = { downtimeLimitMs: 5, whenNotConverging };
+			const options = { downtimeLimitMs: 5, whenNotConverging, ...WHOLE_PAGES };
 			const { result } = await world.move("pre-copy", work, options);
 			assert.is(result.outcome, "moved", JSON.stringify(result));
 			downtimes.push(result.metrics.downtimeMs);
@@ -50,12 +52,27 @@ test("a guest that cannot be slowed down is kept, and told so", async () => {
 		void work();
 		const result = await preCopy(
 			{ guest, link: line, clock, random },
-			{ downtimeLimitMs: 5, whenNotConverging: "throttle" },
+			{ downtimeLimitMs: 5, whenNotConverging: "throttle", ...WHOLE_PAGES },
 		);
 		assert.is(result.outcome, "kept");
 		assert.match(result.outcome === "kept" ? result.error.message : "", /cannot be slowed down/);
 		assert.ok(guest.running);
 		await guest.discard();
+	});
+});
+
+test("what changed is so little that it converges by itself: as deltas, without compression", async () => {
+	const { world, shares, work } = busyWorld();
+	await world.clock.run(async () => {
+		const options = { downtimeLimitMs: 5, whenNotConverging: "throttle", compression: () => false } as const;
+		const { result } = await world.move("pre-copy", work, options);
+		assert.is(result.outcome, "moved", JSON.stringify(result));
+		assert.equal(shares, []);
+		assert.is(result.metrics.stopReason, "downtime-limit");
+		const { delta = 0 } = result.metrics.pageKinds ?? {};
+		assert.ok(delta > PAGES / 2, JSON.stringify(result.metrics.pageKinds));
+		// Each held version has a slot of 32 bytes beside it.
+		assert.ok(result.metrics.memoryBytes > 2 ** Math.ceil(Math.log2(PAGES)) * (PAGE_BYTES + 32));
 	});
 });
 

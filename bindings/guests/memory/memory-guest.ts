@@ -12,11 +12,13 @@ import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { BallooningGuest } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { DeltaControl, DeltaGuest } from "../../ports/delta-guest.ts";
 import type { FaultControl, FaultingGuest, InstalledPages } from "../../ports/faulting-guest.ts";
 import type { GatedGuest } from "../../ports/gated-guest.ts";
 import {
 	type AppliedPages,
 	type EncodedBatch,
+	type EncodeOptions,
 	GuestError,
 	type GuestFactory,
 	type GuestLayout,
@@ -30,8 +32,10 @@ import {
 } from "../../ports/guest.ts";
 import type { OrderedGuest } from "../../ports/ordered-guest.ts";
 import type { GuestCheckpoint, Standby, StandbyGuest } from "../../ports/standby-guest.ts";
+import { kindsOf } from "../batch-splicer.ts";
 import { HeldOutput } from "../held-output.ts";
 import { bitsByteLength } from "../page-bits.ts";
+import { memoryDeltas } from "./delta-sender.ts";
 import { MissingPages } from "./missing-pages.ts";
 import { PageAllocator } from "./page-allocator.ts";
 import { UseOrder } from "./use-order.ts";
@@ -63,7 +67,7 @@ interface PageRange {
  * guest.write(5 * 4096, new TextEncoder().encode("hello"));
  * ```
  */
-export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest, GatedGuest, StandbyGuest {
+export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest, DeltaGuest, GatedGuest, StandbyGuest {
 	readonly kind = "memory";
 	readonly dirty: WriteLog;
 	readonly order: UseOrder;
@@ -74,6 +78,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 	onOutput: ((bytes: Uint8Array<ArrayBuffer>) => void) | undefined;
 	/** At a target the program says anew what is free. */
 	readonly balloon: PageAllocator;
+	readonly deltas: DeltaControl;
 	readonly pages: GuestPages;
 	readonly state: GuestState;
 	readonly #engine: Engine = createEngine();
@@ -109,6 +114,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 			wipe: (firstPage, pages) => this.write(firstPage * PAGE_BYTES, new Uint8Array(pages * PAGE_BYTES)),
 		});
 		this.pages = this.#makePages();
+		this.deltas = memoryDeltas((pageIndices) => this.#sendable(pageIndices));
 		this.state = this.#makeState();
 		this.standby = {
 			apply: (checkpoint) => this.#do(() => this.#applyCheckpoint(checkpoint)),
@@ -239,7 +245,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 			get pageCount() {
 				return guest.pageCount;
 			},
-			encode: (pageIndices, { compress }) => this.#do(() => this.#encode(encoder, pageIndices, compress)),
+			encode: (pageIndices, options) => this.#do(() => this.#encode(encoder, pageIndices, options)),
 			apply: (batch) => this.#do(() => this.#apply(batch)),
 			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
@@ -284,12 +290,18 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		};
 	}
 
-	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, compress: boolean): PageBatch {
+	/** The memory, if all of these pages are here. */
+	#sendable(pageIndices: Uint32Array): Uint8Array {
+		this.#require("any");
 		if (pageIndices.some((page) => this.#missing.has(page)))
 			throw new GuestError("missing", "pages that are not here yet cannot be sent on");
+		return this.#bytes;
+	}
+
+	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, options: EncodeOptions): PageBatch {
 		const room = new Uint8Array(batchLimitBytes(pageIndices.length));
-		const source = { kind: "memory", bytes: this.#bytes } as const;
-		const encoded = encoder.encode({ pageIndices, source, compress, into: room });
+		const source = { kind: "memory", bytes: this.#sendable(pageIndices) } as const;
+		const encoded = encoder.encode({ ...options, pageIndices, source, into: room });
 		const bytes = room.subarray(0, encoded.byteLength);
 		return {
 			bytes,
@@ -297,6 +309,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 			pageIndices,
 			hashes: batchHashes(bytes, pageIndices.length),
 			zeroPages: encoded.zeroPages,
+			kinds: kindsOf(encoded),
 			wireByteLength: bytes.byteLength,
 			release: () => undefined,
 		};
@@ -304,7 +317,7 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 
 	#apply(batch: EncodedBatch): AppliedPages {
 		this.#require("paused");
-		const decoded = this.#decode(batch);
+		const decoded = this.#decode(batch, this.pageCount, this.#bytes);
 		decoded.install(this.#bytes);
 		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
 	}
@@ -323,9 +336,10 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		this.#standbyState = state.slice();
 	}
 
-	#decode(batch: EncodedBatch, pageCount: number = this.pageCount): DecodedBatch {
+	/** @param base - what deltas are applied to; without it they are refused. */
+	#decode({ bytes, checksum }: EncodedBatch, pageCount = this.pageCount, base?: Uint8Array): DecodedBatch {
 		this.#decoder ??= new BatchDecoder(this.#engine);
-		return this.#decoder.decode(batch.bytes, { pageCount, checksum: batch.checksum });
+		return this.#decoder.decode(bytes, base === undefined ? { pageCount, checksum } : { pageCount, checksum, base });
 	}
 
 	#install(batch: EncodedBatch, taken: () => void): InstalledPages {

@@ -13,7 +13,7 @@ import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts"
 import { BufferPool } from "../buffer-pool.ts";
 import { restoreError } from "./errors.ts";
 import { FrozenAsker } from "./frozen-exchange.ts";
-import type { EncodeResult } from "./protocol.ts";
+import type { DeltaOrder, EncodeResult } from "./protocol.ts";
 import { compact, type WorkerClient } from "./worker-client.ts";
 
 /** See the head of this file. */
@@ -39,12 +39,17 @@ export class WasmGuestPages implements PromptPages {
 		return this.#currentPageCount();
 	}
 
-	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions): Promise<PageBatch> {
+	/** @param deltas - left out: for anybody. */
+	async encode(
+		pageIndices: Uint32Array,
+		{ compress, linkBytesPerMs }: EncodeOptions,
+		deltas?: DeltaOrder,
+	): Promise<PageBatch> {
 		const buffer = this.buffers.take(batchLimitBytes(pageIndices.length));
 		const { byteLength: bufferBytes } = buffer;
 		let encoded: EncodeResult;
 		try {
-			const order = { pageIndices: compact(pageIndices), compress, buffer };
+			const order = { pageIndices: compact(pageIndices), compress, linkBytesPerMs, deltas, buffer };
 			encoded = await this.#worker.run({ name: "encode", ...order }, [buffer]);
 		} catch (error) {
 			this.buffers.lost(bufferBytes);
@@ -119,7 +124,7 @@ export class WasmGuestPages implements PromptPages {
 /** A batch in a buffer, which `give` takes back. */
 function batchOf(
 	pageIndices: Uint32Array,
-	{ buffer, byteLength, checksum, zeroPages }: EncodeResult,
+	{ buffer, byteLength, checksum, zeroPages, kinds }: EncodeResult,
 	give: (buffer: ArrayBuffer) => void,
 ): PageBatch {
 	const bytes = new Uint8Array(buffer, 0, byteLength);
@@ -130,6 +135,7 @@ function batchOf(
 		pageIndices,
 		hashes: batchHashes(bytes, pageIndices.length),
 		zeroPages,
+		...(kinds === undefined ? {} : { kinds }),
 		wireByteLength: byteLength,
 		release: () => {
 			if (held !== undefined) give(held);

@@ -11,6 +11,7 @@
 import type { GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { CalledGuest } from "../../ports/called-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { DeltaControl, DeltaGuest } from "../../ports/delta-guest.ts";
 import type { FaultControl } from "../../ports/faulting-guest.ts";
 import type { GatedGuest } from "../../ports/gated-guest.ts";
 import { GuestError, type GuestState, type Interruptions, type PauseOptions } from "../../ports/guest.ts";
@@ -24,6 +25,7 @@ import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import { WasmBalloon } from "./guest-balloon.ts";
+import { WasmDeltas } from "./guest-deltas.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
 import { WasmFaults } from "./guest-faults.ts";
 import { WasmPageOrder } from "./guest-order.ts";
@@ -110,10 +112,11 @@ export async function startWasmGuest(options: StartWasmGuestOptions): Promise<Wa
  * const answer = await guest.call({ number: 1, request: "select 1" });
  * ```
  */
-export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGuest, ThrottledGuest {
+export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGuest, ThrottledGuest, DeltaGuest {
 	readonly kind = "wasm";
 	readonly pages: WasmGuestPages;
 	readonly dirty: WasmDirtyLog;
+	readonly deltas: DeltaControl;
 	readonly throttle: GuestThrottle;
 	readonly restored: RestoreNotice;
 	/** Only of programs that declare their host access: of others it cannot be told what they touch. */
@@ -168,6 +171,7 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 			() => this.#pageCount,
 			() => this.#status === "paused",
 		);
+		this.deltas = new WasmDeltas(this.#worker, this.pages);
 		this.dirty = new WasmDirtyLog(this.#worker);
 		this.throttle = { limit: (share) => this.#throttle(share) };
 		this.gate = new HeldOutput({

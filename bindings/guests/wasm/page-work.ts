@@ -9,14 +9,16 @@ import {
 	type BatchPiece,
 	type BatchRequest,
 	batchChecksum,
+	type EncodedBatch,
 } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
-import { BatchSplicer } from "../batch-splicer.ts";
+import { BatchSplicer, kindsOf } from "../batch-splicer.ts";
 import { ScanTracker, STEP_PAGES } from "../scan-tracker.ts";
 import { BarrierTracker } from "./barrier-tracker.ts";
 import type { CompiledEngine } from "./compiled-engine.ts";
+import { DeltaSenders } from "./delta-senders.ts";
 import type { DirtyTracker, TrackerName } from "./dirty-tracker.ts";
 import { recordError } from "./errors.ts";
 import type { ApplyResult, Empty, EncodeOrder, EncodeResult, Jobs } from "./protocol.ts";
@@ -47,6 +49,8 @@ export class PageWork {
 	readonly #kernels: GuestMemoryKernels;
 	readonly #shadow: Shadow;
 	readonly #tracker: DirtyTracker;
+	/** Encoders that remember what they have sent. */
+	readonly senders: DeltaSenders;
 	/** The barrier, where there is one: whoever changes the guest's code binds it. */
 	readonly barrier: BarrierTracker | undefined;
 	#encoder: BatchEncoder | undefined;
@@ -59,6 +63,7 @@ export class PageWork {
 		this.#engine = createEngine(compiled.engine);
 		this.#kernels = new GuestMemoryKernels(this.#engine, memory, compiled.inplace);
 		this.#shadow = new Shadow(memory, compiled, options);
+		this.senders = new DeltaSenders(compiled.engine, timed(options));
 		const scan = new ScanTracker(this.#shadow);
 		const { tracker = "scan" } = options;
 		this.barrier = tracker === "scan" ? undefined : new BarrierTracker(memory);
@@ -133,38 +138,46 @@ export class PageWork {
 		const encoder = this.#stagedEncoder();
 		const pageIndices = Uint32Array.of(0);
 		return [false, true].map((compress) => {
-			const source = this.#stage(encoder, pageIndices);
+			const source = this.#stageLive(encoder, pageIndices);
 			return encoder.encode({ pageIndices, source, compress, into: "fresh" }).bytes;
 		});
 	}
 
 	/** @param isPaused whether nobody waits for the thread: the batch is then encoded at once */
 	*encode(order: EncodeOrder, isPaused: () => boolean): Generator<void, EncodeResult> {
-		const { pageIndices, compress, buffer } = order;
+		const { pageIndices, buffer } = order;
 		this.#checkIndices(pageIndices);
 		const last = pageIndices.at(-1);
 		if (this.#tracker.attached && last !== undefined) yield* this.#tracker.cover(last);
-		const most = compress && !isPaused() ? LIVE_COMPRESS_PAGES : BATCH_LIMIT_PAGES;
+		const most = isPaused() || !this.#wouldCompress(order) ? BATCH_LIMIT_PAGES : LIVE_COMPRESS_PAGES;
 		const pieces = this.#pieces(pageIndices, most);
 		const into = new Uint8Array(buffer);
 		if (pieces.length <= 1) {
-			const { byteLength, checksum, zeroPages } = this.#encodePiece(pageIndices, compress, into);
-			return { buffer, byteLength, checksum, zeroPages };
+			const encoded = this.#encodePiece(pageIndices, order, into);
+			const { byteLength, checksum, zeroPages } = encoded;
+			return { buffer, byteLength, checksum, zeroPages, kinds: kindsOf(encoded) };
 		}
 		const splicer = new BatchSplicer(into, pageIndices.length);
 		for (const { from, to } of pieces) {
-			splicer.added(this.#encodePiece(pageIndices.subarray(from, to), compress, splicer.next));
+			splicer.added(this.#encodePiece(pageIndices.subarray(from, to), order, splicer.next));
 			yield;
 		}
-		const { byteLength, zeroPages } = splicer.end();
-		return { buffer, byteLength, zeroPages, checksum: batchChecksum(this.#engine, into.subarray(0, byteLength)) };
+		const { byteLength, zeroPages, kinds } = splicer.end();
+		return {
+			buffer,
+			byteLength,
+			zeroPages,
+			kinds,
+			checksum: batchChecksum(this.#engine, into.subarray(0, byteLength)),
+		};
 	}
 
 	/** The same in one piece, from memory that nobody changes: while the guest is paused and no cursor is open. */
-	encodeNow({ pageIndices, compress }: Omit<EncodeOrder, "buffer">, into: Uint8Array): Omit<EncodeResult, "buffer"> {
+	encodeNow(order: Omit<EncodeOrder, "buffer">, into: Uint8Array): Omit<EncodeResult, "buffer"> {
+		const { pageIndices } = order;
 		this.#checkIndices(pageIndices);
 		if (this.#tracker.attached) throw new GuestError("state", "encode: a dirty cursor is open");
-		return this.#encodePiece(pageIndices, compress, into);
+		return this.#encodePiece(pageIndices, order, into);
 	}
 
 	#checkIndices(pageIndices: Uint32Array): void {
@@ -196,45 +209,66 @@ export class PageWork {
 
 	#encodePiece(
 		pageIndices: Uint32Array,
-		compress: boolean,
+		order: Omit<EncodeOrder, "buffer" | "pageIndices">,
 		into: Uint8Array | BatchPiece,
-	): ReturnType<BatchEncoder["encode"]> {
+	): EncodedBatch {
+		const { compress, linkBytesPerMs, deltas } = order;
+		const request = { pageIndices, compress, into, ...(linkBytesPerMs === undefined ? {} : { linkBytesPerMs }) };
 		const first = pageIndices[0];
-		if (!this.#tracker.attached || first === undefined) {
+		if (deltas !== undefined) {
+			const { sender, generation, remember } = deltas;
+			const encoder = this.senders.encoder(sender);
+			const source = this.#readsShadow
+				? this.#stageShadow(encoder, pageIndices)
+				: this.#stageLive(encoder, pageIndices);
+			return encoder.encode({ ...request, source, generation, remember });
+		}
+		if (!this.#readsShadow || first === undefined) {
 			const encoder = this.#stagedEncoder();
-			return encoder.encode({ pageIndices, source: this.#stage(encoder, pageIndices), compress, into });
+			return encoder.encode({ ...request, source: this.#stageLive(encoder, pageIndices) });
 		}
 		const { encoder, region, firstPage } = this.#shadow.shardOf(first);
-		return encoder.encode({ pageIndices, source: { kind: "region", region, firstPage }, compress, into });
+		return encoder.encode({ ...request, source: { kind: "region", region, firstPage } });
+	}
+
+	/** Pages are encoded from the shadow while a cursor that scans is open. */
+	get #readsShadow(): boolean {
+		return this.#tracker.attached;
+	}
+
+	#wouldCompress({ pageIndices, compress, linkBytesPerMs, deltas }: EncodeOrder): boolean {
+		const first = pageIndices[0];
+		if (!compress || first === undefined) return false;
+		if (deltas !== undefined) return this.senders.encoder(deltas.sender).compresses(linkBytesPerMs);
+		const encoder = this.#readsShadow ? this.#shadow.shardOf(first).encoder : this.#stagedEncoder();
+		return encoder.compresses(linkBytesPerMs);
 	}
 
 	#stagedEncoder(): BatchEncoder {
-		this.#encoder ??= new BatchEncoder(this.#engine);
+		this.#encoder ??= new BatchEncoder(this.#engine, timed(this.#options));
 		return this.#encoder;
 	}
 
-	/** Copies pages from live memory, a run of consecutive pages at a time. */
-	#stage(encoder: BatchEncoder, pageIndices: Uint32Array): BatchRequest["source"] {
-		const staging = encoder.staging(pageIndices.length);
-		for (let from = 0; from < pageIndices.length; ) {
-			const first = pageIndices[from]!;
-			let to = from + 1;
-			while (to < pageIndices.length && pageIndices[to] === first + (to - from)) to++;
-			const run = new Uint8Array(this.#memory.buffer, first * PAGE_BYTES, (to - from) * PAGE_BYTES);
-			staging.set(run, from * PAGE_BYTES);
-			from = to;
-		}
-		return { kind: "staged" };
+	#stageLive(encoder: BatchEncoder, pageIndices: Uint32Array): BatchRequest["source"] {
+		return stage(encoder, pageIndices, (first, count, into) => {
+			into.set(new Uint8Array(this.#memory.buffer, first * PAGE_BYTES, count * PAGE_BYTES));
+		});
+	}
+
+	#stageShadow(encoder: BatchEncoder, pageIndices: Uint32Array): BatchRequest["source"] {
+		return stage(encoder, pageIndices, (first, count, into) => this.#shadow.read(first, count, into));
 	}
 
 	/** Verifies the whole batch, then installs it. */
 	apply({ buffer, byteLength, checksum }: Jobs["apply"]["order"]): ApplyResult {
+		const memory = new Uint8Array(this.#memory.buffer);
 		try {
 			const batch = this.decoder.decode(new Uint8Array(buffer, 0, byteLength), {
 				pageCount: this.pageCount,
 				checksum,
+				base: memory,
 			});
-			batch.install(new Uint8Array(this.#memory.buffer));
+			batch.install(memory);
 			return { buffer, refused: undefined };
 		} catch (error) {
 			return { buffer, refused: recordError(error) };
@@ -254,6 +288,7 @@ export class PageWork {
 	/** Frees the shadow and the engine. */
 	dispose(): void {
 		this.#shadow.release();
+		this.senders.dispose();
 		this.#engine.dispose();
 	}
 
@@ -262,4 +297,25 @@ export class PageWork {
 		this.dispose();
 		return new PageWork(memory, this.#compiled, this.#options);
 	}
+}
+
+/** Fills an encoder's staging, a run of consecutive pages at a time. */
+function stage(
+	encoder: BatchEncoder,
+	pageIndices: Uint32Array,
+	copy: (firstPage: number, pageCount: number, into: Uint8Array) => void,
+): BatchRequest["source"] {
+	const staging = encoder.staging(pageIndices.length);
+	for (let from = 0; from < pageIndices.length; ) {
+		const first = pageIndices[from]!;
+		let to = from + 1;
+		while (to < pageIndices.length && pageIndices[to] === first + (to - from)) to++;
+		copy(first, to - from, staging.subarray(from * PAGE_BYTES, to * PAGE_BYTES));
+		from = to;
+	}
+	return { kind: "staged" };
+}
+
+function timed({ now }: PageWorkOptions): { readonly now?: () => number } {
+	return now === undefined ? {} : { now };
 }

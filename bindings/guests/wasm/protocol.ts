@@ -6,7 +6,7 @@
 //   host ◀── fault | taken | refused ──────────────────────────────── worker    while pages are missing (fault-work.ts)
 //
 // Calls and jobs share the worker's thread (work-loop.ts); pause and resume overtake what waits there.
-import type { PageBits } from "../../ports/guest.ts";
+import type { PageBits, PageKinds } from "../../ports/guest.ts";
 import type { GuestCheckpoint } from "../../ports/standby-guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
@@ -145,6 +145,12 @@ export interface Jobs {
 	readonly "put-back": { readonly order: { readonly cursor: number; readonly bits: PageBits }; readonly result: Empty };
 	readonly close: { readonly order: { readonly cursor: number }; readonly result: Empty };
 	readonly encode: { readonly order: EncodeOrder; readonly result: EncodeResult };
+	readonly "open-sender": {
+		readonly order: { readonly sentPages: number };
+		readonly result: { readonly sender: number; readonly memoryBytes: number };
+	};
+	readonly "forget-sent": { readonly order: { readonly sender: number }; readonly result: Empty };
+	readonly "close-sender": { readonly order: { readonly sender: number }; readonly result: Empty };
 	readonly apply: {
 		readonly order: { readonly buffer: ArrayBuffer; readonly byteLength: number; readonly checksum: bigint };
 		/** The buffer comes back on failure too, inside the failure's reply: see {@link ApplyResult}. */
@@ -189,6 +195,9 @@ export type JobOrder = { [Name in keyof Jobs]: { readonly name: Name } & Jobs[Na
 export interface EncodeOrder {
 	readonly pageIndices: Uint32Array;
 	readonly compress: boolean;
+	readonly linkBytesPerMs?: number | undefined;
+	/** To encode for a receiver that has been sent pages before. */
+	readonly deltas?: DeltaOrder | undefined;
 	/** Of at least `batchLimitBytes(pages)` bytes; comes back with the batch at its start. */
 	readonly buffer: ArrayBuffer;
 }
@@ -199,6 +208,14 @@ export interface EncodeResult {
 	readonly byteLength: number;
 	readonly checksum: bigint;
 	readonly zeroPages: number;
+	readonly kinds?: PageKinds;
+}
+
+/** Which sender encodes, and how: see ports/delta-guest.ts. */
+export interface DeltaOrder {
+	readonly sender: number;
+	readonly generation: number;
+	readonly remember: boolean;
 }
 
 /** A refused batch is a result, not a failure, so that its buffer comes back. */

@@ -20,6 +20,8 @@ const SHARD_PAGES = 2 ** 18;
 export interface ShadowOptions {
 	/** Whether the memory stays for the next cursor after the last was closed. */
 	readonly keepShadow: boolean;
+	/** The time in ms, to measure what compression costs. */
+	readonly now?: () => number;
 	/** Pages of a shard, a multiple of {@link STEP_PAGES}: smaller in tests. */
 	readonly shardPages?: number;
 }
@@ -45,6 +47,7 @@ export class Shadow implements ShadowedMemory {
 	readonly #compiled: CompiledEngine;
 	readonly #keep: boolean;
 	readonly #shardPages: number;
+	readonly #timed: { readonly now?: () => number };
 	readonly #shards: ShadowShard[] = [];
 	#pageCount = 0;
 
@@ -52,6 +55,7 @@ export class Shadow implements ShadowedMemory {
 		this.#memory = memory;
 		this.#compiled = compiled;
 		this.#keep = options.keepShadow;
+		this.#timed = options.now === undefined ? {} : { now: options.now };
 		this.#shardPages = options.shardPages ?? SHARD_PAGES;
 	}
 
@@ -108,7 +112,7 @@ export class Shadow implements ShadowedMemory {
 		const engine = createEngine(this.#compiled.engine);
 		const shard: ShadowShard = {
 			engine,
-			encoder: new BatchEncoder(engine),
+			encoder: new BatchEncoder(engine, this.#timed),
 			kernels: new GuestMemoryKernels(engine, this.#memory, this.#compiled.inplace),
 			changed: new Bitmap(engine, STEP_PAGES),
 			firstPage: index * this.#shardPages,
@@ -151,6 +155,15 @@ export class Shadow implements ShadowedMemory {
 		const { kernels, firstPage: shardFirst, region } = this.shardOf(firstPage);
 		kernels.copyOut(firstPage, inShard, region, firstPage - shardFirst);
 		if (inShard < pageCount) this.copy(firstPage + inShard, pageCount - inShard);
+	}
+
+	/** Copies pages of the shadow, one after another. */
+	read(firstPage: number, pageCount: number, into: Uint8Array): void {
+		const inShard = Math.min(pageCount, this.shardEnd(firstPage) - firstPage);
+		const { engine, firstPage: shardFirst, region } = this.shardOf(firstPage);
+		const from = region.offset + (firstPage - shardFirst) * PAGE_BYTES;
+		into.set(engine.bytes.subarray(from, from + inShard * PAGE_BYTES));
+		if (inShard < pageCount) this.read(firstPage + inShard, pageCount - inShard, into.subarray(inShard * PAGE_BYTES));
 	}
 
 	detach(): void {

@@ -78,7 +78,10 @@ export class WorkerGuest {
 		instance.watch = this.#watch();
 		instance.onEmit = (value) => ports.emit(value);
 		this.#tracker = facts.tracker;
-		this.#work = new PageWork(instance.memory, compiled, { keepShadow: order.keepShadow, tracker: facts.tracker });
+		this.#work = new PageWork(instance.memory, compiled, {
+			...{ keepShadow: order.keepShadow, tracker: facts.tracker },
+			now: () => ports.clock.now(),
+		});
 		if (isTarget) this.#work.prepareTarget();
 		this.#order = new OrderWork({
 			clock: ports.clock,
@@ -146,6 +149,14 @@ export class WorkerGuest {
 			case "encode":
 				for (const page of order.pageIndices) this.#allHere("a batch", page, 1);
 				return work.encode(order, () => this.loop.paused);
+			case "open-sender":
+				return work.senders.open(order.sentPages);
+			case "forget-sent":
+				work.senders.encoder(order.sender).forgetSent();
+				return {};
+			case "close-sender":
+				work.senders.close(order.sender);
+				return {};
 			case "apply":
 				return this.#onTarget("apply", () => work.apply(order));
 			case "hashes":

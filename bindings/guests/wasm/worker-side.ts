@@ -147,7 +147,7 @@ class GuestWorker {
 const URGENT_PAGES = 2;
 
 function isUrgent(job: JobOrder): boolean {
-	return job.name === "encode" && job.pageIndices.length <= URGENT_PAGES;
+	return job.name === "encode" && job.deltas === undefined && job.pageIndices.length <= URGENT_PAGES;
 }
 
 /** What a reply hands over instead of copying. */
