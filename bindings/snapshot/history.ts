@@ -207,14 +207,21 @@ export class History {
  * @throws {GuestError} when the tracker cannot be attached; RangeError for bounds or times that make no sense.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { MemoryGuest, MemoryGuestFactory } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { startHistory } from "./history.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const random = new SeededRandom(1);
+ * const store = new SnapshotStore(new MemoryStore(), { clock, random });
+ * const guest = new MemoryGuest({ pageCount: 64 });
  * const history = await startHistory({ guest, store, clock }, { everyMs: 1000, keep: { count: 60 } });
- * // …
- * const { guest: before } = await history.rewind(
- * 	history.entries[0].snapshot.id,
- * 	{ factories: [factory], random },
- * 	{ clock: "jump", random: "keep" },
- * );
+ * const { snapshot } = await history.now({ label: "before the upgrade" });
+ * const services = { factories: [new MemoryGuestFactory(clock, 64)], random };
+ * const { guest: before } = await history.rewind(snapshot.id, services, { clock: "jump", random: "keep" });
+ * await before.discard();
  * ```
  */
 export async function startHistory(services: SaveServices, options: HistoryOptions): Promise<History> {

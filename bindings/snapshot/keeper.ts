@@ -62,8 +62,20 @@ const FAREWELL_MS = 1000;
  * @returns what was kept; failures are in the result, never thrown.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { MemoryGuest } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { openLinkPair } from "../links/open-link.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { keepSnapshots } from "./keeper.ts";
+ * import { saveTo } from "./save-to.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const store = new SnapshotStore(new MemoryStore(), { clock, random: new SeededRandom(1) });
+ * const [source, link] = openLinkPair();
+ * void saveTo({ guest: new MemoryGuest({ pageCount: 64 }), link: source, clock });
  * const { snapshots } = await keepSnapshots({ link, store, clock });
+ * if (snapshots.length !== 1) throw new Error("nothing was kept");
  * ```
  */
 export function keepSnapshots(services: KeeperServices, options: KeeperOptions = {}): Promise<KeeperResult> {

@@ -67,12 +67,26 @@ export interface LazyRestored {
  * @throws {RestoreError} nothing runs and nothing is left behind. TypeError for a policy that is not stated.
  *
  * @example
- * ```ts ignore
- * const { guest, done } = await lazyRestore(
- * 	{ snapshot, factories: [factory], clock, random, accessOrders },
- * 	{ clock: "jump", random: "reseed" },
- * );
+ * ```ts
+ * import { MemoryGuest, MemoryGuestFactory } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { AccessOrders } from "./access-order.ts";
+ * import { lazyRestore } from "./lazy-restore.ts";
+ * import { save } from "./save.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const random = new SeededRandom(1);
+ * const objects = new MemoryStore();
+ * const store = new SnapshotStore(objects, { clock, random });
+ * const { snapshot: saved } = await save({ guest: new MemoryGuest({ pageCount: 64 }), store, clock });
+ * const snapshot = await store.open(saved.id);
+ * const factories = [new MemoryGuestFactory(clock, 64)];
+ * const accessOrders = new AccessOrders(objects, random);
+ * const services = { snapshot, factories, clock, random, accessOrders };
+ * const { guest, done } = await lazyRestore(services, { clock: "jump", random: "reseed" });
  * await done; // every page is here
+ * await guest.discard();
  * ```
  */
 export async function lazyRestore(services: LazyRestoreServices, options: LazyRestoreOptions): Promise<LazyRestored> {

@@ -90,12 +90,22 @@ const BATCHES_UNDER_WAY = 3;
  * @throws {RestoreError} nothing runs and nothing is left behind. TypeError for a policy that is not stated.
  *
  * @example
- * ```ts ignore
- * const snapshot = await store.open(id);
- * const { guest, generation } = await restore(
- * 	{ snapshot, factories: [factory], clock, random },
- * 	{ clock: "jump", random: "reseed" },
- * );
+ * ```ts
+ * import { MemoryGuest, MemoryGuestFactory } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { restore } from "./restore.ts";
+ * import { save } from "./save.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const random = new SeededRandom(1);
+ * const store = new SnapshotStore(new MemoryStore(), { clock, random });
+ * const { snapshot: saved } = await save({ guest: new MemoryGuest({ pageCount: 64 }), store, clock });
+ * const snapshot = await store.open(saved.id);
+ * const factories = [new MemoryGuestFactory(clock, 64)];
+ * const services = { snapshot, factories, clock, random };
+ * const { guest, generation } = await restore(services, { clock: "jump", random: "reseed" });
+ * console.log(guest.kind, generation);
  * ```
  */
 export async function restore(services: RestoreServices, options: RestoreOptions): Promise<Restored> {

@@ -76,9 +76,21 @@ export interface KeptSnapshot {
  * @throws {SaveError}; the guest runs on. TypeError when another save of this guest is under way.
  *
  * @example
- * ```ts ignore
- * const { snapshot } = await saveTo({ guest, link, clock });
+ * ```ts
+ * import { MemoryGuest } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { openLinkPair } from "../links/open-link.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { keepSnapshots } from "./keeper.ts";
+ * import { saveTo } from "./save-to.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const random = new SeededRandom(1);
+ * const [link, incoming] = openLinkPair();
+ * const keeper = keepSnapshots({ link: incoming, store: new SnapshotStore(new MemoryStore(), { clock, random }), clock });
+ * const { snapshot } = await saveTo({ guest: new MemoryGuest({ pageCount: 64 }), link, clock });
  * console.log(snapshot.id); // in the keeper's store
+ * await keeper;
  * ```
  */
 export function saveTo(services: SaveToServices, options: SaveToOptions = {}): Promise<Saved<KeptSnapshot>> {
@@ -105,8 +117,24 @@ export interface SendSnapshotOptions {
  * @throws {SaveError}: the snapshot is here as before.
  *
  * @example
- * ```ts ignore
- * const there = await sendSnapshot({ snapshot: await store.open(id), link, clock });
+ * ```ts
+ * import { MemoryGuest } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { openLinkPair } from "../links/open-link.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { keepSnapshots } from "./keeper.ts";
+ * import { save } from "./save.ts";
+ * import { sendSnapshot } from "./save-to.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const random = new SeededRandom(1);
+ * const [link, incoming] = openLinkPair();
+ * const keeper = keepSnapshots({ link: incoming, store: new SnapshotStore(new MemoryStore(), { clock, random }), clock });
+ * const store = new SnapshotStore(new MemoryStore(), { clock, random });
+ * const { snapshot: here } = await save({ guest: new MemoryGuest({ pageCount: 64 }), store, clock });
+ * const there = await sendSnapshot({ snapshot: await store.open(here.id), link, clock });
+ * console.log(here.digest === there.digest);
+ * await keeper;
  * ```
  */
 export async function sendSnapshot(

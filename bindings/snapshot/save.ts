@@ -41,7 +41,15 @@ const saving = new WeakSet<Guest>();
  * @throws {SaveError} when there is no snapshot; the guest then runs on. TypeError when another save of this guest is under way.
  *
  * @example
- * ```ts ignore
+ * ```ts
+ * import { MemoryGuest } from "../guests/memory/memory-guest.ts";
+ * import { MemoryStore } from "../lab/memory-store.ts";
+ * import { SeededRandom } from "../lab/seeded-random.ts";
+ * import { systemClock as clock } from "../platform/system-clock.ts";
+ * import { save } from "./save.ts";
+ * import { SnapshotStore } from "./store.ts";
+ * const store = new SnapshotStore(new MemoryStore(), { clock, random: new SeededRandom(1) });
+ * const guest = new MemoryGuest({ pageCount: 64 });
  * const { snapshot, metrics } = await save({ guest, store, clock });
  * console.log(snapshot.id, metrics.downtimeMs);
  * ```

@@ -42,11 +42,20 @@ export class SnapshotSeries {
 	 * @throws {GuestError} what the tracker throws.
 	 *
 	 * @example
-	 * ```ts ignore
+	 * ```ts
+	 * import { MemoryGuest } from "../guests/memory/memory-guest.ts";
+	 * import { MemoryStore } from "../lab/memory-store.ts";
+	 * import { SeededRandom } from "../lab/seeded-random.ts";
+	 * import { systemClock as clock } from "../platform/system-clock.ts";
+	 * import { SnapshotSeries } from "./series.ts";
+	 * import { SnapshotStore } from "./store.ts";
+	 * const store = new SnapshotStore(new MemoryStore(), { clock, random: new SeededRandom(1) });
+	 * const guest = new MemoryGuest({ pageCount: 64 });
 	 * const series = await SnapshotSeries.open({ guest, store, clock });
-	 * const first = await series.liveSave();
-	 * const second = await series.liveSave();
-	 * console.log(second.metrics.incremental, second.metrics.pagesTransferred);
+	 * await series.liveSave();
+	 * guest.write(0, Uint8Array.of(1));
+	 * const { metrics } = await series.liveSave();
+	 * if (!metrics.incremental || metrics.pagesTransferred !== 1) throw new Error("more than was dirty");
 	 * await series.close();
 	 * ```
 	 */
