@@ -1,4 +1,5 @@
 // Many clones of one warmed-up WebAssembly guest at once: its pages are read once, and each copy is told which one it is.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import {
 	localPlatform,
@@ -11,7 +12,8 @@ import {
 } from "pageferry";
 
 const { clock, random, workers, openFolderStore } = localPlatform();
-const store = new SnapshotStore(await openFolderStore(`${tmpdir()}/pageferry-example-clone`), { clock, random });
+const path = await mkdtemp(`${tmpdir()}/pageferry-example-`);
+const store = new SnapshotStore(await openFolderStore(path), { clock, random });
 const program = import.meta.url.endsWith(".ts") ? "./programs/lua.ts" : "./programs/lua.js";
 const programUrl = new URL(program, import.meta.url).href;
 const guest = await startWasmGuest({ workers, clock, programUrl });
@@ -38,3 +40,4 @@ console.log(
 );
 await store.delete(snapshot.id);
 await store.prune();
+await rm(path, { recursive: true });

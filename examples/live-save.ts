@@ -1,9 +1,11 @@
 // Live Save of a WebAssembly guest while it works, and increments: Lua counts, each snapshot pauses it only for what changed.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { localPlatform, SnapshotSeries, SnapshotStore, startWasmGuest } from "pageferry";
 
 const { clock, random, workers, openFolderStore } = localPlatform();
-const store = new SnapshotStore(await openFolderStore(`${tmpdir()}/pageferry-example-live-save`), { clock, random });
+const path = await mkdtemp(`${tmpdir()}/pageferry-example-`);
+const store = new SnapshotStore(await openFolderStore(path), { clock, random });
 const program = import.meta.url.endsWith(".ts") ? "./programs/lua.ts" : "./programs/lua.js";
 const guest = await startWasmGuest({ workers, clock, programUrl: new URL(program, import.meta.url).href });
 await guest.call({ ballastMiB: 16 }); // something to save
@@ -32,3 +34,4 @@ for (const { id, addedBytes } of await store.list()) {
 	await store.delete(id);
 }
 await store.prune();
+await rm(path, { recursive: true });

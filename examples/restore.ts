@@ -1,4 +1,5 @@
 // Lazy restore: the guest runs at once, its pages come when it touches them; the second time in the order of the first.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import {
 	AccessOrders,
@@ -11,7 +12,8 @@ import {
 } from "pageferry";
 
 const { clock, random, openFolderStore } = localPlatform();
-const folder = await openFolderStore(`${tmpdir()}/pageferry-example-restore`);
+const path = await mkdtemp(`${tmpdir()}/pageferry-example-`);
+const folder = await openFolderStore(path);
 const store = new SnapshotStore(folder, { clock, random });
 const PAGES = 16_384; // 64 MiB
 const guest = new MemoryGuest({ pageCount: PAGES });
@@ -39,6 +41,4 @@ for (const run of ["first", "second"]) {
 	);
 	await restored.guest.discard();
 }
-await store.delete(snapshot.id);
-await store.prune();
-await services.accessOrders.prune(new Set());
+await rm(path, { recursive: true });

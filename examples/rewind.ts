@@ -1,9 +1,11 @@
 // A history of a running guest, and back: something goes wrong, and the guest runs again as it was before.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { localPlatform, MemoryGuest, MemoryGuestFactory, SnapshotStore, startHistory } from "pageferry";
 
 const { clock, random, openFolderStore } = localPlatform();
-const store = new SnapshotStore(await openFolderStore(`${tmpdir()}/pageferry-example-rewind`), { clock, random });
+const path = await mkdtemp(`${tmpdir()}/pageferry-example-`);
+const store = new SnapshotStore(await openFolderStore(path), { clock, random });
 const PAGES = 4096; // 16 MiB
 const guest = new MemoryGuest({ pageCount: PAGES });
 const say = (text: string): void => guest.write(0, new TextEncoder().encode(text.padEnd(16)));
@@ -25,3 +27,4 @@ console.log(
 );
 for (const { id } of await store.list()) await store.delete(id);
 await store.prune();
+await rm(path, { recursive: true });
