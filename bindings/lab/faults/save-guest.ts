@@ -117,15 +117,12 @@ export class SaveGuest {
 
 /** What a guest that does not run is now. */
 export async function signatureOf(guest: MemoryGuest): Promise<Signature> {
-	const hashes = await guest.pages.hashes(0, guest.pageCount);
-	return `${new Uint32Array(hashes.slice().buffer).join()} ${guest.getState().join()}`;
+	return signatureText(await guest.pages.hashes(0, guest.pageCount), guest.getState());
 }
 
-/** First words of all pages of a guest. */
-export function wordsOf(guest: MemoryGuest): Uint32Array<ArrayBuffer> {
-	return Uint32Array.from({ length: MAXIMUM_PAGES }, (_, page) =>
-		page < guest.pageCount ? wordAt(guest.read(page * PAGE_BYTES, 4)) : 0,
-	);
+/** Hashes of all pages and the state, as text. */
+export function signatureText(hashes: Uint8Array, state: Uint8Array): Signature {
+	return `${new Uint32Array(hashes.slice().buffer).join()} ${state.join()}`;
 }
 
 function wordAt(bytes: Uint8Array): number {

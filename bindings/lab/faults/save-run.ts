@@ -17,9 +17,9 @@ import { SaveError } from "../../snapshot/save-error.ts";
 import type { SaveProgress } from "../../snapshot/save-metrics.ts";
 import { saveTo } from "../../snapshot/save-to.ts";
 import { SnapshotSeries } from "../../snapshot/series.ts";
-import { SnapshotStore } from "../../snapshot/store.ts";
+import { type SnapshotReader, SnapshotStore } from "../../snapshot/store.ts";
 import type { FaultRun } from "./findings.ts";
-import { SaveGuest, type Signature, signatureOf } from "./save-guest.ts";
+import { SaveGuest, type Signature, signatureOf, signatureText } from "./save-guest.ts";
 import { type FaultSchedule, MAXIMUM_PAGES, PAGES } from "./schedule.ts";
 import { type Tampering, TwoHosts } from "./two-hosts.ts";
 import { faultPrograms } from "./workloads.ts";
@@ -63,6 +63,7 @@ class SaveRun {
 	readonly #kept: string[] = [];
 	#mayAppear = false;
 	#series: SnapshotSeries | undefined;
+	#visible: SnapshotStore | undefined;
 	#rounds = 0;
 	#last = "";
 
@@ -252,10 +253,14 @@ class SaveRun {
 		this.#guest.rest(false);
 	}
 
-	/** The store as another process would find it now, without waiting for a disk. */
+	/** The store as another process finds it, without waiting for a disk. */
 	#visibleStore(): SnapshotStore {
 		const { contents, clock, random, schedule } = this.#hosts;
-		return new SnapshotStore(schedule.technique === "save-to" ? contents.target : contents.source, { clock, random });
+		this.#visible ??= new SnapshotStore(contents[schedule.technique === "save-to" ? "target" : "source"], {
+			clock,
+			random,
+		});
+		return this.#visible;
 	}
 
 	async #lookAtVisible(): Promise<void> {
@@ -270,26 +275,37 @@ class SaveRun {
 		}
 	}
 
-	/** Every visible snapshot is whole: what was acknowledged is what the guest was then, anything else is some pause of it. */
+	/**
+	 * Every visible snapshot is whole: what was acknowledged is what the guest was then, anything else is some pause of it. Each
+	 * is read to the last byte; the newest is restored as well.
+	 */
 	async #compareAll(): Promise<void> {
-		const { findings, clock, random } = this.#hosts;
+		const { findings } = this.#hosts;
 		const store = this.#visibleStore();
-		const factories = [new MemoryGuestFactory(clock, MAXIMUM_PAGES)];
-		for (const { id } of await store.list()) {
+		const ids = (await store.list()).map(({ id }) => id);
+		for (const id of ids)
 			try {
 				const snapshot = await store.open(id);
-				const policy = { clock: "jump", random: "reseed", stayPaused: true } as const;
-				const { guest } = await restore({ snapshot, factories, clock, random }, policy);
-				if (!(guest instanceof MemoryGuest)) throw new TypeError(`${id} is another kind of guest`);
-				const found = await signatureOf(guest);
-				await guest.discard();
+				await store.verify(id);
+				const hashes = snapshot.hashes().rangeBytes(0, snapshot.layout.pageCount);
+				const found = signatureText(hashes, snapshot.state());
 				const expected = this.#saved.get(id) ?? this.#deleted.get(id);
 				if (expected === undefined ? !this.#guest.pauses.includes(found) : expected !== found)
 					findings.violation(`${id} is not what the guest was at its pause`);
+				if (id === ids.at(-1)) await this.#restore(snapshot, found);
 			} catch (error) {
 				findings.violation(`${id} is visible and cannot be restored: ${String(error)}`);
 			}
-		}
+	}
+
+	async #restore(snapshot: SnapshotReader, expected: Signature): Promise<void> {
+		const { clock, random, findings } = this.#hosts;
+		const factories = [new MemoryGuestFactory(clock, MAXIMUM_PAGES)];
+		const policy = { clock: "jump", random: "reseed", stayPaused: true } as const;
+		const { guest } = await restore({ snapshot, factories, clock, random }, policy);
+		if (!(guest instanceof MemoryGuest)) throw new TypeError("restored: another kind of guest");
+		if ((await signatureOf(guest)) !== expected) findings.violation("the restored guest is not what the snapshot says");
+		await guest.discard();
 	}
 
 	/** When nothing goes wrong any more a snapshot comes about, and has what failed ones would have had. */
