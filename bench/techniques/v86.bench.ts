@@ -1,0 +1,198 @@
+// Linux in v86: the pause of an incremental snapshot beside v86's own save of the same machine, moves between two processes, and
+// what tracking costs the guest. Needs `npm run guests`.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { V86Build, V86Emulator } from "../../bindings/guests/v86/emulator.ts";
+import { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
+import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { loadV86 } from "../../bindings/guests/v86/package.ts";
+import { openLink } from "../../bindings/links/open-link.ts";
+import type { Verification } from "../../bindings/migration/metrics.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
+import { nodePlatform } from "../../bindings/platform/node/index.ts";
+import type { StreamAddress } from "../../bindings/ports/byte-stream.ts";
+import { restore } from "../../bindings/snapshot/restore.ts";
+import type { SaveMetrics } from "../../bindings/snapshot/save-metrics.ts";
+import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
+import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import type { BenchOptions, Row } from "../row.ts";
+import { median } from "./ferry.ts";
+
+export const title = "Linux in v86 (64 MiB)";
+
+const platform = nodePlatform();
+const { clock, random, files } = platform;
+const READY = "build/guests/ready/v86";
+
+/** Loads, as the shell takes them. */
+const LOADS = { idle: ":", forks: "while :; do ls /proc >/tmp/list; done &" } as const;
+
+export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
+	if ((await files.read(`${READY}/manifest.json`)) === undefined) {
+		console.log("skipped: Linux in v86; `npm run guests` prepares it");
+		return [];
+	}
+	const all: Row[] = [];
+	for (const load of ["idle", "forks"] as const) all.push(...(await pauseRows(load, smoke ? 2 : 41)));
+	for (const verification of ["transport", "full"] as const) all.push(await moveRow(verification, smoke ? 1 : 11));
+	all.push(await trackingRow(smoke ? 1 : 15));
+	return all;
+}
+
+/** v86 whose machines can be asked to save themselves as its users do. */
+async function watchedV86(): Promise<{ readonly v86: V86Build; readonly last: () => V86Emulator }> {
+	const v86 = await loadV86(files);
+	let last: V86Emulator | undefined;
+	const Original = v86.V86 as new (options: object) => V86Emulator;
+	class Watched extends Original {
+		constructor(options: object) {
+			super(options);
+			last = this;
+		}
+	}
+	return { v86: { ...v86, V86: Watched }, last: () => last! };
+}
+
+async function openLinux(v86: V86Build): Promise<V86Guest> {
+	const store = new SnapshotStore(await platform.openFolderStore(`${READY}/store`), { clock, random });
+	const [ready] = await store.list();
+	const { guest } = await restore(
+		{ snapshot: await store.open(ready!.id), factories: [new V86GuestFactory({ v86, clock })], clock, random },
+		{ clock: "continue", random: "keep" },
+	);
+	if (!(guest instanceof V86Guest)) throw new Error("another guest than was saved");
+	return guest;
+}
+
+async function start(guest: V86Guest, load: keyof typeof LOADS): Promise<void> {
+	guest.serial.write(`${LOADS[load]}\n`);
+	await clock.sleep(500);
+}
+
+/** Increments every 25 ms or so, and a save by v86 itself of the same machine after each, paused. */
+async function pauseRows(load: keyof typeof LOADS, rounds: number): Promise<Row[]> {
+	const { v86, last } = await watchedV86();
+	const guest = await openLinux(v86);
+	const folder = await mkdtemp(join(tmpdir(), "pageferry-bench-"));
+	const increments: SaveMetrics[] = [];
+	const whole: number[] = [];
+	try {
+		await start(guest, load);
+		const store = new SnapshotStore(await platform.openFolderStore(folder), { clock, random });
+		const series = await SnapshotSeries.open({ guest, store, clock });
+		await series.liveSave();
+		for (let round = -3; round < rounds; round++) {
+			await clock.sleep(25);
+			const { metrics } = await series.liveSave();
+			await guest.pause({ deadlineMs: 1000 });
+			const startedMs = clock.now();
+			(last().v86 as unknown as { save_state(): ArrayBuffer }).save_state();
+			const savedMs = clock.now() - startedMs;
+			await guest.resume();
+			if (round < 0) continue;
+			increments.push(metrics);
+			whole.push(savedMs);
+		}
+		await series.close();
+	} finally {
+		await guest.discard();
+		await rm(folder, { recursive: true, force: true });
+	}
+	const ratios = whole.map((savedMs, round) => savedMs / increments[round]!.downtimeMs);
+	const pages = median(increments.map(({ pagesTransferred }) => pagesTransferred));
+	return [
+		{
+			name: `pause of an incremental live save, ${load} (${pages} pages)`,
+			value: median(increments.map(({ downtimeMs }) => downtimeMs)),
+			unit: "ms",
+			peer: "v86 save_state",
+			peerValue: median(whole),
+			ratio: median(ratios),
+			goal: 50,
+		},
+		plain(
+			`  of which device state, ${load}`,
+			median(increments.map(({ downtimeParts }) => downtimeParts.stateMs)),
+			"ms",
+		),
+	];
+}
+
+const plain = (name: string, value: number, unit: string): Row => ({
+	...{ name, value, unit },
+	...{ peer: null, peerValue: null, ratio: null },
+});
+
+/** Pre-copy of a guest under the fork load into a fresh process, over loopback. */
+async function moveRow(verification: Verification, rounds: number): Promise<Row> {
+	const { v86 } = await watchedV86();
+	const downtimes: number[] = [];
+	for (let round = 0; round < rounds; round++) {
+		const guest = await openLinux(v86);
+		await start(guest, "forks");
+		const program = new URL(`file://${process.cwd()}/bench/techniques/v86-target-program.mjs`).pathname;
+		const target = await platform.processes.start({ executable: process.execPath, args: [program] });
+		try {
+			const lines = target.lines[Symbol.asyncIterator]();
+			const address = JSON.parse(String((await lines.next()).value)) as StreamAddress;
+			const link = openLink(await platform.connect(address));
+			const result = await preCopy({ guest, link, clock, random }, { verification });
+			if (result.outcome !== "moved") throw result.error;
+			if ((await lines.next()).value !== "running") throw new Error("the guest does not run");
+			downtimes.push(result.metrics.downtimeMs);
+		} finally {
+			target.kill("SIGKILL");
+			await target.ended;
+		}
+	}
+	return plain(
+		`pre-copy between processes under forks, downtime, verification ${verification}`,
+		median(downtimes),
+		"ms",
+	);
+}
+
+/** Instructions per millisecond with pages tracked and harvested every 25 ms, beside none, in turns. */
+async function trackingRow(rounds: number): Promise<Row> {
+	const { v86 } = await watchedV86();
+	const guest = await openLinux(v86);
+	try {
+		guest.serial.write("while :; do i=$((i+1)); done &\n");
+		await clock.sleep(1000);
+		const rate = async (tracked: boolean): Promise<number> => {
+			const cursor = tracked ? await guest.dirty.open() : undefined;
+			const [startedMs, before] = [clock.now(), guest.instructions];
+			while (clock.now() - startedMs < 300) {
+				await clock.sleep(25);
+				await cursor?.harvest();
+			}
+			const executed = (guest.instructions - before) >>> 0;
+			const result = executed / (clock.now() - startedMs);
+			await cursor?.close();
+			return result;
+		};
+		const ratios: number[] = [];
+		const [plainRates, trackedRates]: [number[], number[]] = [[], []];
+		for (let round = 0; round < rounds; round++) {
+			const order = round % 2 === 0 ? [true, false] : [false, true];
+			const found = new Map<boolean, number>();
+			for (const tracked of order) found.set(tracked, await rate(tracked));
+			ratios.push(found.get(true)! / found.get(false)!);
+			plainRates.push(found.get(false)! / 1000);
+			trackedRates.push(found.get(true)! / 1000);
+		}
+		return {
+			name: "million instructions per second, pages harvested every 25 ms",
+			value: median(trackedRates),
+			unit: "MIPS",
+			peer: "no tracking",
+			peerValue: median(plainRates),
+			ratio: median(ratios),
+			goal: 0.95,
+		};
+	} finally {
+		await guest.discard();
+	}
+}
