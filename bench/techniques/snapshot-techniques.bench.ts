@@ -9,12 +9,16 @@ import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/me
 import { WasmGuestFactory } from "../../bindings/guests/wasm/factory.ts";
 import { startWasmGuest, WasmGuest } from "../../bindings/guests/wasm/guest.ts";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
+import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { keepSnapshots } from "../../bindings/snapshot/keeper.ts";
 import { lazyRestore } from "../../bindings/snapshot/lazy-restore.ts";
+import { liveSave } from "../../bindings/snapshot/live-save.ts";
 import { restore } from "../../bindings/snapshot/restore.ts";
 import { save } from "../../bindings/snapshot/save.ts";
 import type { SaveMetrics } from "../../bindings/snapshot/save-metrics.ts";
+import { saveTo } from "../../bindings/snapshot/save-to.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import type { BenchOptions, Row } from "../row.ts";
@@ -35,6 +39,8 @@ export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	const series = { count: smoke ? 2 : 10, everyMs: smoke ? 50 : 1000 };
 	all.push(await spaceRow({ ...series, ballastMiB: smoke ? 4 : 64 }));
 	all.push(await spaceRow({ ...series, ballastMiB: 0 }));
+	all.push(await sharingRow(4));
+	all.push(...(await keeperRows(smoke ? 8 : 256, smoke ? 1 : 7)));
 	return all;
 }
 
@@ -137,7 +143,9 @@ async function lazyRow(kind: "memory" | "wasm", sizeMiB: number, rounds: number)
 		const full: number[] = [];
 		const lazy: number[] = [];
 		for (let round = -1; round < rounds; round++) {
+			collectGarbage(); // hundreds of MB that the last round has left would be given back during this one
 			const fullMs = await timed(async () => (await restore(services, POLICY)).guest);
+			collectGarbage();
 			const lazyMs = await timed(async () => {
 				const restored = await lazyRestore(services, POLICY);
 				await touch(restored.guest);
@@ -154,6 +162,81 @@ async function lazyRow(kind: "memory" | "wasm", sizeMiB: number, rounds: number)
 		return { name, value: median(lazy), unit: "ms", peer: "full restore", peerValue: median(full), ratio, goal: 20 };
 	});
 }
+
+/** The room of several guests of one program at their start, beside that of one. */
+async function sharingRow(count: number): Promise<Row> {
+	return inFolder(async (folder) => {
+		const store = await openStore(folder);
+		let one = 0;
+		for (let i = 0; i < count; i++) {
+			const guest = await startWasmGuest({ workers, clock, programUrl: new URL("dist/program-sqlite.js", ROOT).href });
+			try {
+				await save({ guest, store, clock });
+			} finally {
+				await guest.discard();
+			}
+			if (i === 0) one = await bytesOf(folder);
+		}
+		const all = await bytesOf(folder);
+		const name = `${count} guests of SQLite at their start, in one store`;
+		return {
+			name,
+			value: all,
+			unit: "bytes",
+			peer: "1.3 × one",
+			peerValue: one * 1.3,
+			ratio: (one * 1.3) / all,
+			goal: 1,
+		};
+	});
+}
+
+/** Saves to a keeper over a link: a whole one, and the same guest once more into the store that has it. */
+async function keeperRows(sizeMiB: number, rounds: number): Promise<Row[]> {
+	const guest = await pagesGuest("scan", sizeMiB);
+	const times = { whole: [] as number[], again: [] as number[], local: [] as number[] };
+	try {
+		for (let round = -1; round < rounds; round++)
+			await inFolder(async (folder) => {
+				const store = await openStore(folder);
+				const toKeeper = async (): Promise<number> => {
+					const [link, incoming] = openLinkPair();
+					const keeping = keepSnapshots({ link: incoming, store, clock });
+					const startedMs = clock.now();
+					await saveTo({ guest, link, clock }, { verification: "transport", compression: () => false });
+					const takenMs = clock.now() - startedMs;
+					await keeping;
+					return takenMs;
+				};
+				const whole = await toKeeper();
+				await change(guest, Math.max(1, Math.floor((sizeMiB * 256) / 100)));
+				const again = await toKeeper();
+				const local = await inFolder(async (other) => {
+					const startedMs = clock.now();
+					const services = { guest, store: await openStore(other), clock };
+					await liveSave(services, { verification: "transport", compression: () => false });
+					return clock.now() - startedMs;
+				});
+				if (round < 0) return;
+				times.whole.push(whole);
+				times.again.push(again);
+				times.local.push(local);
+			});
+	} finally {
+		await guest.discard();
+	}
+	const beside = (name: string, ours: readonly number[]): Row => ({
+		name: `${sizeMiB} MiB ${name}`,
+		value: median(ours),
+		unit: "ms",
+		peer: "a local live save",
+		peerValue: median(times.local),
+		ratio: median(ours.map((ms, i) => times.local[i]! / ms)),
+	});
+	return [beside("to a keeper", times.whole), beside("to a keeper that has 99 % of it", times.again)];
+}
+
+const collectGarbage = (): void => (globalThis as { gc?: () => void }).gc?.();
 
 async function timed(work: () => Promise<{ discard(): Promise<void> }>): Promise<number> {
 	const startedMs = clock.now();
