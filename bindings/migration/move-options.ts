@@ -35,7 +35,10 @@ export interface MoveOptions {
 	/** Cancels at every phase up to `release`; the guest then runs on here. */
 	readonly signal?: AbortSignal;
 	readonly verification?: Verification;
-	/** A cap in bytes per ms (117 MB/s = 117_000). The final round, when the guest is paused, is not held back. */
+	/**
+	 * A cap in bytes per ms (117 MB/s = 117_000). Not held back: the final round, when the guest is paused, and after a
+	 * post-copy switch the pages that the guest waits for; what is pushed then waits for them too.
+	 */
 	readonly bandwidthBytesPerMs?: number;
 	/** Limits the live part of the move: afterwards `cancel` it, or `switch-over` at the end of the round under way. */
 	readonly totalTime?: { readonly limitMs: number; readonly onLimit: "cancel" | "switch-over" };

@@ -104,6 +104,7 @@ function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): Se
 		push: move.technique.push!,
 		checkpointed: checkpointInterval(move.technique.following ?? {}) !== undefined,
 		room: move.servingRoom,
+		bandwidthBytesPerMs: move.options.bandwidthBytesPerMs,
 		report: (phase) => move.report(phase),
 	});
 }

@@ -51,6 +51,8 @@ export interface ServingContext {
 	readonly verification: Verification;
 	readonly compression: CompressionPolicy;
 	readonly push: PushOrder;
+	/** See MoveOptions. */
+	readonly bandwidthBytesPerMs: number | undefined;
 	/** Pages the target lacks when it begins to run. */
 	readonly owed: PageBits;
 	readonly recent: Uint32Array;
@@ -120,6 +122,7 @@ export class ServingSession implements OwedPages {
 			{ guest, clock, conversation, hashes: iteration.hashes, room },
 			{
 				...{ owed: this.#owed, recent, push, verification, compression, stallMs: deadlines.stallMs },
+				bandwidthBytesPerMs: this.#context.bandwidthBytesPerMs,
 				onChange: () => this.#context.report("paging"),
 				onAccept: () => {
 					this.#accepted = true;

@@ -17,6 +17,7 @@ import type { PageList } from "../engine/page-list.ts";
 import type { Conversation } from "../handover/conversation.ts";
 import { MoveError } from "../handover/move-error.ts";
 import type { CompressionPolicy } from "../policies/compression.ts";
+import { Pacer } from "../policies/pacing.ts";
 import type { PushOrder } from "../policies/push-order.ts";
 import { type BatchUnderWay, PushWindow } from "../policies/push-window.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -51,6 +52,11 @@ export interface PageServing {
 	readonly push: PushOrder;
 	readonly verification: Verification;
 	readonly compression: CompressionPolicy;
+	/**
+	 * A cap on what is pushed, in bytes per ms. A page that the guest waits for goes at once, whatever the cap says, and the
+	 * push waits the longer for it: so the sum keeps to the cap, but where the guest alone asks for more.
+	 */
+	readonly bandwidthBytesPerMs?: number | undefined;
 	/** Longest silence of the target, in ms: then the link counts as lost. */
 	readonly stallMs: number;
 	/** Called when a batch has gone or been taken. */
@@ -83,6 +89,9 @@ export interface ServingEnd {
 	readonly report: PagingReport;
 }
 
+/** Finer batches keep a capped link evenly busy, and a fault waits behind one of them at most. */
+const PACED_BATCH_MS = 2;
+
 /** Pages hashed in one call when the frozen memory is read again: 4 MiB, under 2 ms. */
 const HASH_STEP_PAGES = 1024;
 
@@ -94,6 +103,7 @@ export class PageServer {
 	readonly #queue: PageQueue;
 	readonly #list: PageList;
 	readonly #window = new PushWindow();
+	readonly #pacer: Pacer;
 	readonly #underWay = new Map<number, BatchUnderWay & { readonly pages: number }>();
 	readonly #timeline = new Timeline();
 	#startedMs: number;
@@ -119,6 +129,8 @@ export class PageServer {
 		this.#list = room.list;
 		this.#queue = room.queues(pageCount).fill(owed, recent);
 		if (serving.follower !== undefined) this.#unsent = serving.owed.slice();
+		this.#pacer = new Pacer(services.clock);
+		this.#pacer.setRate(serving.bandwidthBytesPerMs);
 		this.#startedMs = services.clock.now();
 		this.#lastNewsMs = this.#startedMs;
 	}
@@ -236,7 +248,10 @@ export class PageServer {
 		}
 		while (!signal.aborted && this.#queue.remaining > 0) {
 			while (this.#window.hasRoom) {
-				const count = this.#queue.push(this.#list, Math.min(this.#list.capacity, this.#window.batchPages));
+				const { waitMs } = this.#pacer;
+				if (waitMs > 0) await this.#services.clock.sleep(waitMs, signal).catch(ignoreStop);
+				if (signal.aborted) return;
+				const count = this.#queue.push(this.#list, this.#batchPages);
 				if (count === 0) return;
 				this.#pushedPages += count;
 				this.#send(this.#list.toArray().sort(), "bulk");
@@ -247,6 +262,12 @@ export class PageServer {
 		}
 	}
 
+	/** Pages of the next push: under a cap no more than it lets out in {@link PACED_BATCH_MS}. */
+	get #batchPages(): number {
+		const paced = Math.floor(((this.#pacer.rate ?? Number.POSITIVE_INFINITY) * PACED_BATCH_MS) / PAGE_BYTES);
+		return Math.min(this.#list.capacity, this.#window.batchPages, Math.max(1, paced));
+	}
+
 	/** Encodes and sends without waiting: the next page must not wait for this one. */
 	#send(pages: Uint32Array<ArrayBuffer>, lane: Lane): void {
 		const { guest, clock, conversation, hashes } = this.#services;
@@ -254,6 +275,7 @@ export class PageServer {
 		const sent = this.#window.sent(pages.length * PAGE_BYTES, clock.now());
 		if (this.#unsent !== undefined) for (const page of pages) this.#unsent[page >>> 3]! &= ~(1 << (page & 7));
 		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length });
+		this.#pacer.charge(pages.length * PAGE_BYTES);
 		const run = async (): Promise<void> => {
 			const compress = this.#serving.compression(this.#window.bytesPerMs);
 			const { pages: memory } = guest;
@@ -262,6 +284,7 @@ export class PageServer {
 			try {
 				hashes.set(batch.pageIndices, batch.hashes);
 				this.#zeroPages += batch.zeroPages;
+				this.#pacer.charge(batch.wireByteLength - pages.length * PAGE_BYTES);
 				await conversation.sendBatch(batch, lane);
 			} finally {
 				batch.release();

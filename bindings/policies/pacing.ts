@@ -79,11 +79,19 @@ export class Pacer {
 
 	/** Waits until `byteLength` more bytes may be sent. @throws the signal's reason when it aborts. */
 	async take(byteLength: number, signal?: AbortSignal): Promise<void> {
-		if (this.#bytesPerMs === undefined) return;
-		const now = this.#clock.now();
-		this.#paidUntilMs = Math.max(this.#paidUntilMs, now - MAX_CREDIT_MS);
-		const waitMs = this.#paidUntilMs - now;
-		this.#paidUntilMs += byteLength / this.#bytesPerMs;
+		const waitMs = this.waitMs;
+		this.charge(byteLength);
 		if (waitMs > 0) await this.#clock.sleep(waitMs, signal);
+	}
+
+	/** How long the next send has to wait for those before it, in ms. */
+	get waitMs(): number {
+		return this.#bytesPerMs === undefined ? 0 : Math.max(0, this.#paidUntilMs - this.#clock.now());
+	}
+
+	/** Notes bytes that go without waiting; later ones wait for them. Negative: some were not needed after all. */
+	charge(byteLength: number): void {
+		if (this.#bytesPerMs === undefined) return;
+		this.#paidUntilMs = Math.max(this.#paidUntilMs, this.#clock.now() - MAX_CREDIT_MS) + byteLength / this.#bytesPerMs;
 	}
 }
