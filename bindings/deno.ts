@@ -119,6 +119,13 @@ export {
 export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte-stream.ts";
 export type { Clock } from "./ports/clock.ts";
 export {
+	type DeltaControl,
+	type DeltaGuest,
+	isDeltaGuest,
+	type PageSender,
+	type SendOptions,
+} from "./ports/delta-guest.ts";
+export {
 	type FaultControl,
 	type FaultingGuest,
 	type FaultReport,

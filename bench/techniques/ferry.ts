@@ -16,9 +16,17 @@ const PROGRAM_URL = new URL("bench/techniques/pages-program.mjs", ROOT).href;
 /** What the client asks for. */
 export interface FerryLoad {
 	readonly requestsPerSecond: number;
-	/** Pages that each request changes. */
+	/** Pages that each request changes, a word in each. */
 	readonly changePages: number;
+	/** They are some of so many: of all if left out. */
+	readonly hotPages?: number;
 }
+
+/** How to move. */
+export type CrossingOptions = Pick<
+	MoveOrder,
+	"technique" | "verification" | "push" | "bandwidthBytesPerMs" | "deltaCachePages" | "downtimeLimitMs"
+>;
 
 /** One move, as measured. */
 export interface Crossing {
@@ -33,6 +41,8 @@ export interface FerryCrew {
 	/** Another Node than this one. */
 	readonly nodeExecutable?: string;
 	readonly programUrl?: string;
+	/** What the guest's memory holds: noise if left out; else half zero pages and a third that compress. */
+	readonly content?: "noise" | "mixed";
 }
 
 /** What the client may add to the time of a move, in ms. */
@@ -54,9 +64,9 @@ export class Ferry {
 	private constructor(load: FerryLoad | undefined, crew: FerryCrew) {
 		this.#crew = crew;
 		if (load === undefined) return;
-		const { requestsPerSecond, changePages } = load;
+		const { requestsPerSecond, ...pages } = load;
 		const platform = this.#platform;
-		this.#client = new NumberedClient({ platform, request: () => ({ changePages }), requestsPerSecond });
+		this.#client = new NumberedClient({ platform, request: () => pages, requestsPerSecond });
 	}
 
 	/** Two processes, and a guest of this size in one of them. */
@@ -68,6 +78,7 @@ export class Ferry {
 			const { host } = ferry.#here;
 			await host.order("start", { programUrl: crew.programUrl ?? PROGRAM_URL });
 			await host.order("call", { request: { fillMiB: sizeMiB } });
+			if (crew.content === "mixed") await host.order("call", { request: { mix: true } });
 			await ferry.#client?.start(host.hello.clients);
 			return ferry;
 		} catch (error) {
@@ -77,7 +88,7 @@ export class Ferry {
 	}
 
 	/** Moves the guest to the other process. @throws Error unless it is moved */
-	async cross(options: Pick<MoveOrder, "technique" | "verification" | "push">): Promise<Crossing> {
+	async cross(options: CrossingOptions): Promise<Crossing> {
 		const { host } = this.#here;
 		const { host: target, door } = this.#there;
 		// Without live rounds there is no shadow to allocate.

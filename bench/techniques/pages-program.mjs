@@ -12,6 +12,21 @@ const MODULE = Uint8Array.from([
 	...[0x07, 0x0a, 0x01, 0x06, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 0x02, 0x00],
 ]);
 
+/**
+ * Half of the pages zero, a third records of which LZ4 saves about half, the rest noise; pages of one kind lie together.
+ */
+function mix(memory) {
+	const words = new Uint32Array(memory.buffer);
+	const pageWords = PAGE_BYTES / 4;
+	for (let page = 1; page < words.length / pageWords; page++) {
+		const kind = (page >> 6) % 6;
+		const first = page * pageWords;
+		if (kind % 2 === 0) words.fill(0, first, first + pageWords);
+		else if (kind < 5) for (let i = first; i < first + pageWords; i++) if (i % 3 !== 0) words[i] = 0x20202020 + (i % 7);
+	}
+	return words.length;
+}
+
 /** xorshift32: as good as random to a compressor, and the same on every run. */
 function fill(memory, mebibytes) {
 	const missing = mebibytes * 2 ** 20 - memory.buffer.byteLength;
@@ -27,10 +42,10 @@ function fill(memory, mebibytes) {
 	return words.length;
 }
 
-/** Page 0 holds a counter; each call changes the next pages of a walk that comes by all of them. */
-function change(memory, count) {
+/** Page 0 holds a counter; each call changes a word in each of the next pages of a walk that comes by all of them, or all hot ones. */
+function change(memory, count, hotPages) {
 	const words = new Uint32Array(memory.buffer);
-	const pages = memory.buffer.byteLength / PAGE_BYTES;
+	const pages = hotPages ?? memory.buffer.byteLength / PAGE_BYTES;
 	for (let i = 0; i < count; i++) {
 		const step = words[0]++;
 		const page = Math.imul(step, 0x9e3779b1) >>> 0;
@@ -50,7 +65,8 @@ export default defineProgram({
 		return {
 			call(request) {
 				if (request.fillMiB !== undefined) return fill(memory, request.fillMiB);
-				return change(memory, request.request.changePages);
+				if (request.mix === true) return mix(memory);
+				return change(memory, request.request.changePages, request.request.hotPages);
 			},
 		};
 	},

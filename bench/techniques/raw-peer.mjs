@@ -1,7 +1,7 @@
 // The ceiling of any move over this loopback: bytes from one node:net process to another.
 //   node raw-peer.mjs BYTES      the receiver; starts the sender itself
 // The sender writes 64 KiB at a time, the receiver copies into a buffer of the whole size, touched beforehand. For each
-// line on standard input one transfer is made; its duration in ms, on the sender's clock, from the first write until the
+// line on standard input, a rate in bytes per ms or 0 for as fast as it goes, one transfer is made; its duration in ms, on the sender's clock, from the first write until the
 // receiver has said that it has everything, is printed.
 import { spawn } from "node:child_process";
 import { connect, createServer } from "node:net";
@@ -36,11 +36,15 @@ function send() {
 	const socket = connect({ port, host: "127.0.0.1", noDelay: true });
 	let startedMs = 0;
 	socket.on("data", () => console.log(performance.now() - startedMs));
-	const transfer = () => {
+	const transfer = (bytesPerMs) => {
 		startedMs = performance.now();
 		let at = 0;
 		const write = () => {
 			while (at < byteLength) {
+				if (bytesPerMs > 0 && at > (performance.now() - startedMs) * bytesPerMs) {
+					setTimeout(write, 1);
+					return;
+				}
 				const more = socket.write(source.subarray(at, at + WRITE_BYTES));
 				at += WRITE_BYTES;
 				if (!more) {
@@ -54,7 +58,7 @@ function send() {
 	socket.on("connect", () => {
 		console.log("ready");
 		const orders = createInterface({ input: process.stdin });
-		orders.on("line", transfer);
+		orders.on("line", (line) => transfer(Number(line)));
 		orders.on("close", () => socket.end());
 	});
 }

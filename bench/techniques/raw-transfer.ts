@@ -23,9 +23,9 @@ export class RawTransfer {
 		return raw;
 	}
 
-	/** One transfer. @returns bytes per ms */
-	async run(): Promise<number> {
-		this.#receiver.stdin!.write("go\n");
+	/** One transfer. @param bytesPerMs - not faster than this. @returns bytes per ms */
+	async run(bytesPerMs = 0): Promise<number> {
+		this.#receiver.stdin!.write(`${bytesPerMs}\n`);
 		return this.byteLength / Number(await this.#line());
 	}
 

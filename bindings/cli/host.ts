@@ -158,6 +158,7 @@ class Host {
 
 	#run(order: MoveOrder, services: MoveServices, server: RequestServer): Promise<PostCopyResult> {
 		const { technique, push, verification, moveId, bandwidthBytesPerMs, downtimeLimitMs, deadlines } = order;
+		const { deltaCachePages } = order;
 		const tell = this.#throttledProgress();
 		const options: MoveOptions = {
 			verification,
@@ -168,6 +169,7 @@ class Host {
 			},
 			...(moveId !== undefined && { moveId }),
 			...(bandwidthBytesPerMs !== undefined && { bandwidthBytesPerMs }),
+			...(deltaCachePages !== undefined && { deltaCachePages }),
 			...(deadlines !== undefined && { deadlines }),
 		};
 		const pushed = push === undefined ? options : { ...options, push };

@@ -88,6 +88,7 @@ export interface MoveOrder {
 	readonly verification: Verification;
 	readonly moveId?: string;
 	readonly bandwidthBytesPerMs?: number;
+	readonly deltaCachePages?: number;
 	readonly downtimeLimitMs?: number;
 	readonly deadlines?: Partial<Deadlines>;
 }

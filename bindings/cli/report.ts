@@ -68,7 +68,12 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 			milliseconds(metrics.setupMs + prepareMs),
 			`beside the move: target and tracker, shadow ${milliseconds(prepareMs)}`,
 		],
-		["pages", whole(metrics.pagesTransferred), `of ${whole(metrics.pageCount)}; ${whole(metrics.zeroPages)} zero`],
+		[
+			"pages",
+			whole(metrics.pagesTransferred),
+			`of ${whole(metrics.pageCount)}${metrics.pageKinds === undefined ? `; ${whole(metrics.zeroPages)} zero` : ""}`,
+		],
+		...kindRows(metrics),
 		[
 			"bytes on the wire",
 			bytes(metrics.bytesOnWire),
@@ -84,6 +89,19 @@ function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number
 		["memory", bytes(metrics.memoryBytes), "that the move itself held, its shadow apart"],
 	);
 	return rows.toString();
+}
+
+/** As what the pages of the rounds went. */
+function kindRows({ pageKinds: kinds }: MoveMetrics): string[][] {
+	if (kinds === undefined) return [];
+	const bare = [
+		kinds.zero > 0 ? `${whole(kinds.zero)} zero` : "",
+		kinds.unchanged > 0 ? `${whole(kinds.unchanged)} unchanged` : "",
+	];
+	const rows: string[][] = [["  whole", whole(kinds.raw), bare.filter((words) => words !== "").join("; ")]];
+	if (kinds.lz4 > 0) rows.push(["  compressed", whole(kinds.lz4), "by LZ4"]);
+	if (kinds.delta > 0) rows.push(["  as deltas", whole(kinds.delta), "against what was sent last"]);
+	return rows;
 }
 
 /** What came after the switch. */
