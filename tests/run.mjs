@@ -1,6 +1,6 @@
 // Runs every suite of tests/ in a process of its own, on Node (bundled by esbuild) and on Deno (from the sources),
 // and ends in `N passed, N failed`. A file is `name.test.ts` (both runtimes), `name.node.test.ts` or `name.deno.test.ts`.
-//   node tests/run.mjs [--runtime node|deno|all] [--node PATH] [--jobs N] [filter…]
+//   node tests/run.mjs [--runtime node|deno|all] [--node PATH] [--jobs N] [--limit SECONDS] [filter…]
 // A suite that does not finish within its limit, crashes, or prints no count is one failure: nothing passes by silence.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
@@ -13,7 +13,6 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..");
 /** Folders of tests/ whose suites are run; tools/suites.mjs fails on a suite anywhere else. */
 export const FOLDERS = ["unit", "property", "contract", "simulation", "hostile", "processes", "guests"];
-const SUITE_LIMIT_MS = 300_000; // the slowest suite (processes) takes under 60 s on 2 cores; a hung one must still end
 
 const { values: options, positionals: filters } = parseArgs({
 	allowPositionals: true,
@@ -21,8 +20,11 @@ const { values: options, positionals: filters } = parseArgs({
 		runtime: { type: "string", default: "all" },
 		node: { type: "string", default: process.execPath },
 		jobs: { type: "string", default: "2" },
+		// The slowest suite (processes) takes under 60 s on 2 cores; a hung one must still end.
+		limit: { type: "string", default: "300" },
 	},
 });
+const SUITE_LIMIT_MS = Number(options.limit) * 1000;
 
 /** @returns the Deno executable itself: `.bin/deno` may be a wrapper, and killing a wrapper orphans the real process. */
 export function denoPath() {

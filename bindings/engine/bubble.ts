@@ -75,7 +75,9 @@ export class BubblingQueue {
 		checkInteger("pageCount", pageCount, 1, BITMAP_LIMIT_BITS);
 		checkInteger("options.pivots", pivots, 1, 64);
 		const directions = DIRECTIONS[direction];
-		if (directions === undefined) throw new RangeError(`options.direction must be dual, forward or backward`);
+		if (directions === undefined) throw new RangeError("options.direction must be dual, forward or backward");
+		if (pushOrder !== "edges" && pushOrder !== "turns")
+			throw new RangeError("options.pushOrder must be edges or turns");
 		const pages = order instanceof Bitmap ? order.list() : order;
 		const capacity = typeof pages === "number" ? pages : pages.length;
 		checkInteger(typeof pages === "number" ? "order" : "order.length", capacity, 0, pageCount);

@@ -20,6 +20,11 @@ export class DeltaError extends Error {
 	}
 }
 
+function checkFormat(format: DeltaFormat): void {
+	if (format !== "xbzrle" && format !== "word-mask")
+		throw new RangeError(`format must be xbzrle or word-mask, got ${String(format)}`);
+}
+
 function checkPage(name: string, page: Uint8Array): void {
 	if (!(page instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
 	if (page.byteLength !== PAGE_BYTES)
@@ -57,9 +62,10 @@ export class Delta {
 	 * @param before the page as the receiver has it
 	 * @param after the page as it is to be
 	 * @returns a fresh array: empty when the pages are equal; undefined when the delta would be larger than a page
-	 * @throws RangeError for a page that is none
+	 * @throws RangeError for a page that is none, or another format
 	 */
 	encode(format: DeltaFormat, before: Uint8Array, after: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+		checkFormat(format);
 		checkPage("before", before);
 		checkPage("after", after);
 		const { bytes, exports } = this.#engine;
@@ -75,9 +81,10 @@ export class Delta {
 	 * @param delta any bytes: they are not trusted; no bytes mean no change
 	 * @param before the page that it was made against
 	 * @returns the page after the change, a fresh array
-	 * @throws {@link DeltaError}; RangeError for a page that is none
+	 * @throws {@link DeltaError}; RangeError for a page that is none, or another format
 	 */
 	decode(format: DeltaFormat, delta: Uint8Array, before: Uint8Array): Uint8Array<ArrayBuffer> {
+		checkFormat(format);
 		if (!(delta instanceof Uint8Array)) throw new TypeError("delta must be a Uint8Array");
 		checkPage("before", before);
 		if (delta.byteLength > PAGE_BYTES) throw new DeltaError(format);

@@ -127,7 +127,7 @@ export class Engine {
 	 */
 	checkRegion(name: string, region: Region, byteLength: number): void {
 		const { offset, byteLength: held } = region;
-		if (!Number.isInteger(offset) || offset < HEAP_OFFSET || offset + held > this.#end)
+		if (!Number.isInteger(offset) || offset < HEAP_OFFSET || !(held >= 0 && offset + held <= this.#end))
 			throw new RangeError(`${name} is no region of this engine`);
 		if (byteLength > held) throw new RangeError(`${name} holds ${held} bytes, needs ${byteLength}`);
 	}
