@@ -6,12 +6,15 @@
  *          percentile for the interval; beyond the trace's length the curve goes on as it ends, up to all pages
  *   round 1 sends every page; each later round what D says of the one before; it ends as the technique's policy would
  *
- * Not in it: pages that skip a round because they are dirty again, compression, and what the link shares with others.
+ *   a page costs its bytes on the link or its CPU time, whichever is longer; with a sample of the guest both are measured
+ *
+ * Not in it: pages that skip a round because they are dirty again, and what the link shares with others.
  */
 import type { ConvergencePolicy, RoundFacts } from "../policies/convergence.ts";
 import { downtimeConvergence, firstOf, xenConvergence } from "../policies/convergence.ts";
 import { PAGE_BYTES } from "../ports/guest.ts";
 import type { DirtyTrace } from "./dirty-trace.ts";
+import type { GuestSample } from "./sample.ts";
 
 /** The path and what is wanted of it. */
 export interface PlanOptions {
@@ -21,8 +24,14 @@ export interface PlanOptions {
 	readonly latencyMs?: number;
 	/** A downtime that is accepted: 300 ms if left out. */
 	readonly downtimeLimitMs?: number;
-	/** Bytes of a page on the wire: a raw one with its table entry if left out. */
+	/** What a page costs, measured on this guest: see {@link sampleGuest}. Without it a page is a raw one and costs no time. */
+	readonly sample?: GuestSample;
+	/** Bytes of a page on the wire: the sample's, or a raw one with its table entry, if left out. */
 	readonly bytesPerPage?: number;
+	/** Whether the paused guest is hashed once more; as for moves, `full` for guests with a scan tracker, is the caller's to say. */
+	readonly verification?: "full" | "transport";
+	/** What the handover costs beside its journeys, in ms: pause point, state, the target's start; 0 if left out. */
+	readonly handoverMs?: number;
 	/** Pages in use, where others are zero and cost nothing; all if left out. */
 	readonly usedPages?: number;
 	/** Whether the guest can run while pages are missing. */
@@ -99,11 +108,12 @@ export function plan(trace: DirtyTrace, options: PlanOptions): Plan {
 	const path = pathOf(trace, options);
 	const policy = firstOf(downtimeConvergence(downtimeLimitMs), xenConvergence());
 	const techniques = [
-		predict("stop-and-copy", () => once(path, path.pages)),
+		predict("stop-and-copy", () => once(path, path.pages, path.pageMs)),
 		predict("pre-copy", (curve) => preCopied(path, curve, policy)),
 		predict("post-copy", () => ({
-			...once(path, 0),
-			totalMs: path.pages * path.pageMs + path.handoverMs,
+			...once(path, 0, 0),
+			totalMs: path.pages * path.pageMs + path.verifyMs + path.handoverMs,
+			downtimeMs: path.handoverMs,
 			pages: path.pages,
 		})),
 		predict("hybrid", (curve) => hybridOf(path, curve)),
@@ -113,20 +123,37 @@ export function plan(trace: DirtyTrace, options: PlanOptions): Plan {
 
 interface Path {
 	readonly pages: number;
+	/** Of a page that goes for the first time, and of one that goes again. */
 	readonly pageMs: number;
+	readonly pageAgainMs: number;
 	readonly handoverMs: number;
+	/** In the pause before anything is sent: the last look for dirty pages; hashing all memory, if that is wanted. */
+	readonly scanMs: number;
+	readonly verifyMs: number;
 	readonly bytesPerPage: number;
+	readonly bytesPerPageAgain: number;
 }
 
 function pathOf(trace: DirtyTrace, options: PlanOptions): Path {
-	const { bytesPerMs, latencyMs = 0, bytesPerPage = RAW_PAGE_BYTES, usedPages = trace.pageCount } = options;
-	const handoverMs = HANDOVER_JOURNEYS * latencyMs;
-	return { pages: usedPages, pageMs: bytesPerPage / bytesPerMs, handoverMs, bytesPerPage };
+	const { bytesPerMs, latencyMs = 0, sample, usedPages = trace.pageCount, handoverMs = 0 } = options;
+	const bytesPerPage = options.bytesPerPage ?? sample?.bytesPerPage ?? RAW_PAGE_BYTES;
+	const bytesPerPageAgain = options.bytesPerPage ?? sample?.bytesPerPageAgain ?? RAW_PAGE_BYTES;
+	const cpuMs = sample?.encodeMsPerPage ?? 0;
+	return {
+		pages: usedPages,
+		pageMs: Math.max(bytesPerPage / bytesPerMs, cpuMs),
+		pageAgainMs: Math.max(bytesPerPageAgain / bytesPerMs, cpuMs),
+		handoverMs: handoverMs + HANDOVER_JOURNEYS * latencyMs,
+		scanMs: sample?.scanMs ?? 0,
+		verifyMs: options.verification === "full" ? trace.pageCount * (sample?.hashMsPerPage ?? 0) : 0,
+		bytesPerPage,
+		bytesPerPageAgain,
+	};
 }
 
 /** All of these pages in the downtime. */
-function once({ pageMs, handoverMs }: Path, pages: number): Outcome {
-	const downtimeMs = pages * pageMs + handoverMs;
+function once({ verifyMs, handoverMs }: Path, pages: number, pageMs: number): Outcome {
+	const downtimeMs = pages * pageMs + verifyMs + handoverMs;
 	return { totalMs: downtimeMs, downtimeMs, pages, converges: true };
 }
 
@@ -135,18 +162,22 @@ function preCopied(path: Path, curve: DirtyCurve, policy: ConvergencePolicy): Ou
 	let pending = path.pages;
 	let sent = 0;
 	let liveMs = 0;
+	let bytes = 0;
 	for (;;) {
-		const durationMs = pending * path.pageMs;
+		const isFirst = rounds.length === 0;
+		const durationMs = pending * (isFirst ? path.pageMs : path.pageAgainMs) + path.scanMs;
+		const sentBytes = pending * (isFirst ? path.bytesPerPage : path.bytesPerPageAgain);
+		bytes += sentBytes;
 		const dirtiedPages = Math.min(path.pages, Math.round(curve(durationMs)));
 		sent += pending;
 		liveMs += durationMs;
 		rounds.push({
 			...{ index: rounds.length + 1, toSendPages: pending, sentPages: pending, skippedPages: 0 },
-			...{ sentBytes: pending * path.bytesPerPage, durationMs, dirtiedPages },
+			...{ sentBytes, durationMs, dirtiedPages },
 		});
 		pending = dirtiedPages;
-		const { bytesPerPage } = path;
-		const bandwidthBytesPerMs = bytesPerPage / path.pageMs;
+		const bytesPerPage = bytes / sent;
+		const bandwidthBytesPerMs = sentBytes / durationMs;
 		const facts = {
 			pageCount: path.pages,
 			pendingPages: pending,
@@ -156,10 +187,10 @@ function preCopied(path: Path, curve: DirtyCurve, policy: ConvergencePolicy): Ou
 		};
 		const reason = policy({ rounds, ...facts });
 		if (reason === undefined) continue;
-		const rest = once(path, pending);
+		const rest = once(path, pending, path.pageAgainMs);
 		return {
-			totalMs: liveMs + rest.downtimeMs,
-			downtimeMs: rest.downtimeMs,
+			totalMs: liveMs + rest.downtimeMs + path.scanMs,
+			downtimeMs: rest.downtimeMs + path.scanMs,
 			pages: sent + pending,
 			converges: CONVERGED.has(reason),
 		};
@@ -170,8 +201,8 @@ function hybridOf(path: Path, curve: DirtyCurve): Outcome {
 	const liveMs = path.pages * path.pageMs;
 	const owed = Math.min(path.pages, curve(liveMs));
 	return {
-		totalMs: liveMs + path.handoverMs + owed * path.pageMs,
-		downtimeMs: path.handoverMs,
+		totalMs: liveMs + path.scanMs + path.handoverMs + path.verifyMs + owed * path.pageMs,
+		downtimeMs: path.scanMs + path.handoverMs,
 		pages: path.pages + Math.round(owed),
 		converges: true,
 	};
