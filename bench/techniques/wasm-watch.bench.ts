@@ -1,17 +1,28 @@
 // What watching a guest's memory costs: its programs in code with a write barrier, with presence checks (everything is
 // there, so that the checks alone are timed), and with both, against the same work in plain code. And what rewriting
-// the modules costs. Needs a second memory: on Node 20 only plain rewriting is timed.
-import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
+// the modules costs. *Edges*: as while pages are fetched on demand alone, where next to each page that is here one is
+// missing. Needs a second memory: on Node 20 only plain rewriting is timed.
+
+import { tableFunction } from "../../bindings/guests/wasm/live-code.ts";
+import { WATCHED } from "../../bindings/guests/wasm/module/instrument.ts";
+import {
+	EDGE,
+	MAP_BYTES,
+	MISSING_OFFSET,
+	supportsInstrumentation,
+} from "../../bindings/guests/wasm/module/page-map.ts";
 import { type RewriteOptions, rewriteModule } from "../../bindings/guests/wasm/module/rewrite.ts";
-import { LIVE_PROGRAMS } from "../../tests/wasm/live-programs.ts";
+import { LIVE_PROGRAMS, type LiveInstance } from "../../tests/wasm/live-programs.ts";
 import { programBytes } from "../../tests/wasm/programs.ts";
 import type { BenchOptions, Row } from "../row.ts";
 
 export const title = "wasm guests in watched code";
 
+const EDGES = "presence checks, every page an edge";
 const VARIANTS: Readonly<Record<string, RewriteOptions>> = {
 	"write barrier": { trackWrites: true },
 	"presence checks": { checkPresence: true },
+	[EDGES]: { checkPresence: true },
 	both: { trackWrites: true, checkPresence: true },
 };
 /** Presence may cost 2.6 times the plain time: a ratio of 0.385. */
@@ -31,6 +42,7 @@ function timed(work: () => unknown): number {
 async function slowDown(name: keyof typeof LIVE_PROGRAMS, variant: string, rounds: number): Promise<Row> {
 	const plain = await LIVE_PROGRAMS[name]({});
 	const watched = await LIVE_PROGRAMS[name](VARIANTS[variant]!);
+	if (variant === EDGES) makeEdges(watched.live);
 	// Both have the same history, so each round must give both the same answer; the first ones warm the engine up.
 	const round = () => {
 		let [expected, actual] = [0, 0];
@@ -48,8 +60,21 @@ async function slowDown(name: keyof typeof LIVE_PROGRAMS, variant: string, round
 		peer: "plain code",
 		peerValue: median(times.map(({ theirs }) => theirs)),
 		ratio: median(times.map(({ ours, theirs }) => theirs / ours)),
-		...(variant === "presence checks" ? { goal: PRESENCE_GOAL } : {}),
+		...(variant === "presence checks" || variant === EDGES ? { goal: PRESENCE_GOAL } : {}),
 	};
+}
+
+/** What goes on behind the end of a page finds the next one there, once it asks. */
+function makeEdges({ exports }: LiveInstance): void {
+	const { [WATCHED.map]: map, [WATCHED.arrive]: table } = exports;
+	if (!(map instanceof WebAssembly.Memory) || !(table instanceof WebAssembly.Table)) throw new Error("not watched");
+	const pages = new Uint8Array(map.buffer, MISSING_OFFSET, MAP_BYTES).fill(EDGE);
+	table.set(
+		0,
+		tableFunction((page) => {
+			pages[page] = 0;
+		}),
+	);
 }
 
 function rewriting(name: keyof typeof LIVE_PROGRAMS, variant: string, options: RewriteOptions, rounds: number): Row {
@@ -81,7 +106,7 @@ export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 		if (!supportsInstrumentation()) continue;
 		for (const [variant, options] of Object.entries(VARIANTS)) {
 			all.push(await slowDown(name, variant, rounds));
-			all.push(rewriting(name, variant, options, rounds));
+			if (variant !== EDGES) all.push(rewriting(name, variant, options, rounds));
 		}
 	}
 	return all;

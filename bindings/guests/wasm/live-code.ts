@@ -132,7 +132,8 @@ const WRAPPER = Uint8Array.of(
 	...[7, 5, 1, 1, 0x66, 0, 0],
 );
 
-function tableFunction(call: (value: number) => void): CallableFunction {
+/** A function that a table takes. */
+export function tableFunction(call: (value: number) => void): CallableFunction {
 	const { exports } = new WebAssembly.Instance(new WebAssembly.Module(WRAPPER), { a: { f: call } });
 	const { f } = exports;
 	// allowed (bare-error): the module above exports it

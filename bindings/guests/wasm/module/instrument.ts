@@ -6,7 +6,7 @@
 // waits for both; the harvest of dirty pages looks at the first 15 bytes behind each dirty page (`../marked-pages.ts`).
 //
 //   barrier:   …store…  map[(base + offset) >> 12] = 1            after the store: one that traps marks nothing
-//   presence:  if map[(base + offset) >> 12] { arrive(base + offset) }  …access…
+//   presence:  if (place in the page + map[(base + offset) >> 12]) & 128 { arrive(base + offset) }  …access…
 //
 // base + offset wraps at 4 GiB where the access itself traps; then a wrong page is looked up and nothing is harmed.
 import { ACCESSES, type MemoryAccess } from "./accesses.ts";
@@ -17,7 +17,7 @@ import { type ModuleEdit, RESERVED_PREFIX } from "./edit.ts";
 import { CONSTANT_BASE, KnownPages } from "./known-pages.ts";
 import { opcodeBytes, opcodeOf, opcodeSet } from "./opcodes.ts";
 import { Operands } from "./operands.ts";
-import { DIRTY_OFFSET, EDGE, MAP_MEMORY_PAGES, MISSING, MISSING_OFFSET } from "./page-map.ts";
+import { DIRTY_OFFSET, EDGE, MAP_MEMORY_PAGES, MISSING, MISSING_OFFSET, PART_SHIFT, PARTS } from "./page-map.ts";
 import { CONTROL, Scopes } from "./scopes.ts";
 import type { ByteWriter } from "./writer.ts";
 
@@ -246,7 +246,8 @@ class WatchPass implements CodePass {
 
 	#check(code: ByteWriter, address: Address): void {
 		const { map, arrive } = this.#targets;
-		mapAccess(pageOf(code, address), LOAD_BYTE, map, MISSING_OFFSET).byte(IF).byte(NO_RESULT);
+		partOf(mapAccess(pageOf(code, address), LOAD_BYTE, map, MISSING_OFFSET), address).byte(I32_ADD);
+		constant(code, PARTS).byte(I32_AND).byte(IF).byte(NO_RESULT);
 		addressOf(code, address).byte(CALL).u32(arrive).byte(END);
 	}
 
@@ -294,6 +295,13 @@ function addressOf(code: ByteWriter, { base, offset }: Address): ByteWriter {
 	if (base === CONSTANT_BASE) return constant(code, offset);
 	get(code, base);
 	return offset === 0 ? code : constant(code, offset).byte(I32_ADD);
+}
+
+/** Where in its page an access starts: see page-map.ts. */
+function partOf(code: ByteWriter, address: Address): ByteWriter {
+	if (address.base === CONSTANT_BASE) return constant(code, (address.offset >>> PART_SHIFT) & (PARTS - 1));
+	constant(addressOf(code, address), PART_SHIFT).byte(SHIFT_RIGHT);
+	return constant(code, PARTS - 1).byte(I32_AND);
 }
 
 function pageOf(code: ByteWriter, address: Address): ByteWriter {
