@@ -13,6 +13,8 @@ const BATCH = 64;
 /** A link at 1 Gbit/s, and one that is faster than any compressor. */
 const LINKS = { "117 MB/s": 117_000, "10 GB/s": 10_000_000 } as const;
 
+const KINDS = ["zero", "unchanged", "delta", "lz4", "raw"] as const;
+
 interface Input {
 	readonly name: string;
 	readonly memory: Uint8Array;
@@ -27,6 +29,7 @@ async function inputs({ smoke }: BenchOptions): Promise<Input[]> {
 	const whole = (bytes: Uint8Array): Uint8Array =>
 		bytes.subarray(0, Math.floor(bytes.length / PAGE / BATCH) * PAGE * BATCH);
 	return [
+		{ name: "zeros", memory: new Uint8Array(pages * PAGE) },
 		{ name: "noise", memory: random },
 		{ name: "half zero, a third compressible", memory: mixedMemory(pages) },
 		{ name: "SQLite", memory: whole(sqlite.after) },
@@ -43,6 +46,8 @@ class Sender {
 	readonly #into = new Uint8Array(batchLimitBytes(BATCH));
 	readonly #lists: Uint32Array[];
 	byteLength = 0;
+	/** Pages by what was chosen for them. */
+	readonly #chosen = new Map<string, number>();
 
 	constructor(memory: Uint8Array, options: BatchEncoderOptions) {
 		this.#encoder = new BatchEncoder(this.#engine, { maxPages: BATCH, now: () => performance.now(), ...options });
@@ -61,14 +66,25 @@ class Sender {
 
 	send(linkBytesPerMs: number, each?: (bytes: Uint8Array) => void): number {
 		let sum = 0;
+		this.#chosen.clear();
 		const source = { kind: "region", region: this.#region, firstPage: 0 } as const;
 		for (const pageIndices of this.#lists) {
 			const batch = this.#encoder.encode({ pageIndices, source, linkBytesPerMs, into: this.#into });
 			sum += batch.byteLength;
+			for (const kind of KINDS) this.#chosen.set(kind, (this.#chosen.get(kind) ?? 0) + batch[`${kind}Pages`]);
 			each?.(batch.bytes);
 		}
 		this.byteLength = sum;
 		return sum;
+	}
+
+	/** What was chosen for the pages of the last sending, in percent. */
+	get choice(): string {
+		const total = [...this.#chosen.values()].reduce((sum, pages) => sum + pages, 0);
+		return [...this.#chosen]
+			.filter(([, pages]) => pages > 0)
+			.map(([kind, pages]) => `${kind} ${((100 * pages) / total).toFixed(0)} %`)
+			.join(", ");
 	}
 }
 
@@ -124,7 +140,7 @@ async function linkRows(input: Input, link: keyof typeof LINKS, options: BenchOp
 		)),
 	];
 	result.push({
-		name: `size for ${link}, ${name}`,
+		name: `size for ${link}, ${name} (${sender.choice})`,
 		value: sender.byteLength,
 		unit: "B",
 		peer: "the pages",
