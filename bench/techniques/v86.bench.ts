@@ -9,7 +9,7 @@ import { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { loadV86 } from "../../bindings/guests/v86/package.ts";
 import { openLink } from "../../bindings/links/open-link.ts";
-import type { Verification } from "../../bindings/migration/metrics.ts";
+import type { MoveMetrics, Verification } from "../../bindings/migration/metrics.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import type { StreamAddress } from "../../bindings/ports/byte-stream.ts";
@@ -36,7 +36,8 @@ export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	}
 	const all: Row[] = [];
 	for (const load of ["idle", "forks"] as const) all.push(...(await pauseRows(load, smoke ? 2 : 41)));
-	for (const verification of ["transport", "full"] as const) all.push(await moveRow(verification, smoke ? 1 : 11));
+	for (const verification of ["transport", "full"] as const)
+		all.push(...(await moveRows(verification, smoke ? 1 : 11)));
 	all.push(await trackingRow(smoke ? 1 : 15));
 	return all;
 }
@@ -125,33 +126,60 @@ const plain = (name: string, value: number, unit: string): Row => ({
 	...{ peer: null, peerValue: null, ratio: null },
 });
 
-/** Pre-copy of a guest under the fork load into a fresh process, over loopback. */
-async function moveRow(verification: Verification, rounds: number): Promise<Row> {
+/** Moves into a process that has not seen a guest yet: two, because their code is not compiled. */
+const WARMING_MOVES = 2;
+
+/** Pre-copy of a guest under the fork load into another process, over loopback. */
+async function moveRows(verification: Verification, rounds: number): Promise<Row[]> {
 	const { v86 } = await watchedV86();
-	const downtimes: number[] = [];
-	for (let round = 0; round < rounds; round++) {
-		const guest = await openLinux(v86);
-		await start(guest, "forks");
-		const program = new URL(`file://${process.cwd()}/bench/techniques/v86-target-program.mjs`).pathname;
-		const target = await platform.processes.start({ executable: process.execPath, args: [program] });
-		try {
-			const lines = target.lines[Symbol.asyncIterator]();
-			const address = JSON.parse(String((await lines.next()).value)) as StreamAddress;
+	const moves: MoveMetrics[] = [];
+	const program = new URL(`file://${process.cwd()}/bench/techniques/v86-target-program.mjs`).pathname;
+	const target = await platform.processes.start({ executable: process.execPath, args: [program] });
+	try {
+		const lines = target.lines[Symbol.asyncIterator]();
+		const address = JSON.parse(String((await lines.next()).value)) as StreamAddress;
+		for (let round = -WARMING_MOVES; round < rounds; round++) {
+			const guest = await openLinux(v86);
+			await start(guest, "forks");
 			const link = openLink(await platform.connect(address));
 			const result = await preCopy({ guest, link, clock, random }, { verification });
 			if (result.outcome !== "moved") throw result.error;
 			if ((await lines.next()).value !== "running") throw new Error("the guest does not run");
-			downtimes.push(result.metrics.downtimeMs);
-		} finally {
-			target.kill("SIGKILL");
-			await target.ended;
+			if (round >= 0) moves.push(result.metrics);
 		}
+	} finally {
+		target.kill("SIGKILL");
+		await target.ended;
 	}
-	return plain(
-		`pre-copy between processes under forks, downtime, verification ${verification}`,
-		median(downtimes),
-		"ms",
-	);
+	const middle = (of: (metrics: MoveMetrics) => number): number => median(moves.map(of));
+	const name = `pre-copy between processes under forks, verification ${verification}`;
+	return [
+		plain(
+			`${name}: downtime`,
+			middle(({ downtimeMs }) => downtimeMs),
+			"ms",
+		),
+		plain(
+			"  of which final round",
+			middle(({ downtimeParts }) => downtimeParts.finalRoundMs),
+			"ms",
+		),
+		plain(
+			"  of which state",
+			middle(({ downtimeParts }) => downtimeParts.stateMs),
+			"ms",
+		),
+		plain(
+			"  of which verification",
+			middle(({ downtimeParts }) => downtimeParts.verifyMs),
+			"ms",
+		),
+		plain(
+			"  of which commit",
+			middle(({ downtimeParts }) => downtimeParts.commitMs),
+			"ms",
+		),
+	];
 }
 
 /** Instructions per millisecond with pages tracked and harvested every 25 ms, beside none, in turns. */

@@ -65,6 +65,9 @@ export const LARGEST_MEMORY_BYTES: number = 2 ** 30;
 /** Below this a sleep costs more than a turn of the event loop. */
 const SHORT_IDLE_MS = 1;
 
+/** Restores of its own state that make a target's first real one as fast as the next (5.6 ms, then 1.5). */
+const WARMING_RESTORES = 4;
+
 type Status = "running" | "paused" | "gone" | "crashed";
 
 /** See the head of this file. */
@@ -126,6 +129,9 @@ export class V86Guest implements Guest {
 		ports.connect(machine);
 		const guest = new V86Guest(machine, ports, options);
 		guest.#work.prepare();
+		// The first capture and the first restore run code that was never run: better here than in a switch.
+		const state = guest.#devices.capture();
+		if (firmware === undefined) for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
 		return guest;
 	}
 

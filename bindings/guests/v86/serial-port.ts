@@ -4,9 +4,16 @@
 export interface V86SerialPort {
 	/** Types; while the guest is paused it is kept until the guest runs. */
 	write(text: string): void;
-	/** @param listener - gets what the guest has written, a step's worth at a time @returns stops listening */
+	/**
+	 * What the guest writes before anybody listens is kept for the first listener: the last {@link KEPT_BYTES}.
+	 * @param listener - gets what the guest has written, a step's worth at a time
+	 * @returns stops listening
+	 */
 	listen(listener: (text: string) => void): () => void;
 }
+
+/** 64 Ki characters: a boot's messages, several times over. */
+const KEPT_BYTES = 65_536;
 
 /** The host's end of a serial port. */
 export class SerialPort implements V86SerialPort {
@@ -28,6 +35,7 @@ export class SerialPort implements V86SerialPort {
 
 	listen(listener: (text: string) => void): () => void {
 		this.#listeners.add(listener);
+		this.flush();
 		return () => this.#listeners.delete(listener);
 	}
 
@@ -38,8 +46,13 @@ export class SerialPort implements V86SerialPort {
 
 	/** A step has ended: listeners get what came. */
 	flush(): void {
+		if (this.#listeners.size === 0) {
+			if (this.#output.length > KEPT_BYTES) this.#output.splice(0, this.#output.length - KEPT_BYTES);
+			return;
+		}
 		if (this.#output.length === 0) return;
-		const text = String.fromCharCode(...this.#output);
+		let text = "";
+		for (const byte of this.#output) text += String.fromCharCode(byte);
 		this.#output = [];
 		for (const listener of this.#listeners) listener(text);
 	}
