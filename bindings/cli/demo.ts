@@ -208,7 +208,7 @@ class Demo {
 
 	/** Moves the guest, and finds out whom it belongs to whatever happened. */
 	async #settle(source: HostProcess, target: HostProcess, door: StreamAddress): Promise<Settled> {
-		const { technique, push, verification, bandwidthBytesPerMs } = this.#options;
+		const { technique, push, order: positions, checkpoints, verification, bandwidthBytesPerMs } = this.#options;
 		const { display } = this.#services;
 		const received = reception(target);
 		const silence = source.on((event) => {
@@ -218,6 +218,8 @@ class Demo {
 		const rate = {
 			...(bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs }),
 			...(push === undefined ? {} : { push }),
+			...(positions === undefined ? {} : { order: positions }),
+			...(checkpoints ? { checkpoints } : {}),
 		};
 		try {
 			const order = { technique, target: door, clients, verification, ...rate };
@@ -225,7 +227,8 @@ class Demo {
 			const report = await this.#recovered(first, source, target, { moveId: first.moveId, target: door, clients });
 			if (report.outcome === "unconfirmed") return await this.#resolve(source, target, door, report);
 			const { outcome, failure, metrics } = report;
-			return { outcome, failure, metrics, home: outcome === "kept" ? source : target };
+			const isHere = outcome === "kept" || outcome === "revived";
+			return { outcome, failure, metrics, home: isHere ? source : target };
 		} catch (error) {
 			if (!(error instanceof HostEndedError)) throw error;
 			return await this.#withoutSource(error, target, received);
@@ -258,10 +261,22 @@ class Demo {
 			if (refused !== undefined) await clock.sleep(RECOVERY_MS);
 		}
 		if (report.outcome !== "interrupted") return report;
+		if (this.#options.checkpoints && target.gone) return this.#revived(report, source, target);
 		const why = target.gone ? (await target.ended).message : (report.failure?.message ?? "");
 		throw new PagesLostError(
 			`${why}, while pages were missing there: what the guest did at the target is lost; the source has it as it was at the switch`,
 		);
+	}
+
+	/** The target has died: its process is our child, so the system's word that it is gone is certain. */
+	async #revived(report: MoveReport, source: HostProcess, target: HostProcess): Promise<MoveReport> {
+		const { display } = this.#services;
+		display.step("move", `interrupted: ${(await target.ended).message}; the source takes the guest back`);
+		const revived = await source.order("revive", { moveId: report.moveId, clients: target.hello.clients });
+		if (revived.outcome !== "revived") throw new PagesLostError(revived.failure?.message ?? "the source cannot go on");
+		display.step("move", `revived from checkpoint ${revived.epoch}: what came after it was heard by nobody`);
+		await this.#client.follow(source.hello.clients);
+		return revived;
 	}
 
 	/**

@@ -21,6 +21,10 @@ options of demo
                                          how it is moved                                [pre-copy]
   --push demand|active|prepaging|turns   of post-copy and hybrid: how its pages follow; demand pushes
                                          after 3 s what the guest has not touched       [prepaging]
+  --order address|lru                    of post-copy and hybrid: by what pages take their positions;
+                                         lru: most recently used first                  [address]
+  --checkpoints                          of post-copy and hybrid: the target's changes come back to the
+                                         source, which goes on from them if the target dies
   --from node|deno  --to node|deno       where it comes from and where it goes          [node, node]
   --link tcp|unix                        loopback TCP or a unix-domain socket           [tcp]
   --memory MiB                           incompressible ballast in the guest            [64]

@@ -112,6 +112,8 @@ class Host {
 				return this.#resolve(message.order, server);
 			case "recover":
 				return this.#recover(message.order, server);
+			case "revive":
+				return this.#revive(message.order, server);
 			case "decide":
 				return this.#decide(message.order, server);
 		}
@@ -153,12 +155,23 @@ class Host {
 		this.#settle(result.outcome, clients, server);
 		const { outcome, moveId, metrics } = result;
 		const failure = outcome === "moved" ? undefined : reportFailure(result.error);
-		return { outcome, moveId, metrics, failure, recoverable: this.#owed !== undefined };
+		const epoch = result.outcome === "revived" ? { epoch: result.epoch } : {};
+		return { outcome, moveId, metrics, failure, recoverable: this.#owed !== undefined, ...epoch };
 	}
 
 	#run(order: MoveOrder, services: MoveServices, server: RequestServer): Promise<PostCopyResult> {
-		const { technique, push, verification, moveId, bandwidthBytesPerMs, downtimeLimitMs, deadlines } = order;
-		const { deltaCachePages } = order;
+		const {
+			technique,
+			push,
+			order: positions,
+			checkpoints,
+			verification,
+			moveId,
+			bandwidthBytesPerMs,
+			deltaCachePages,
+			downtimeLimitMs,
+			deadlines,
+		} = order;
 		const tell = this.#throttledProgress();
 		const options: MoveOptions = {
 			verification,
@@ -172,7 +185,12 @@ class Host {
 			...(deltaCachePages !== undefined && { deltaCachePages }),
 			...(deadlines !== undefined && { deadlines }),
 		};
-		const pushed = push === undefined ? options : { ...options, push };
+		const pushed = {
+			...options,
+			...(push !== undefined && { push }),
+			...(positions !== undefined && { order: positions }),
+			...(checkpoints !== undefined && { checkpoints }),
+		};
 		if (technique === "stop-and-copy") return stopAndCopy(services, options);
 		if (technique === "post-copy") return postCopy(services, pushed);
 		if (technique === "hybrid") return hybrid(services, pushed);
@@ -186,6 +204,14 @@ class Host {
 			throw new HostError("no-pages", `the move '${order.moveId}' does not wait for another connection`);
 		const link = openLink(await this.#config.platform.connect(order.target));
 		return this.#moveReport(await owed.recover(link), order.clients, server);
+	}
+
+	/** @throws {HostError} `no-pages` when no post-copy move of this name waits */
+	async #revive(order: HostOrders["revive"]["order"], server: RequestServer): Promise<MoveReport> {
+		const owed = this.#owed;
+		if (owed?.moveId !== order.moveId)
+			throw new HostError("no-pages", `the move '${order.moveId}' has nothing to be revived`);
+		return this.#moveReport(await owed.revive(), order.clients, server);
 	}
 
 	async #resolve(order: AgainOrder, server: RequestServer): Promise<SettledReport> {
@@ -210,7 +236,7 @@ class Host {
 
 	/** Puts the seat and the clients in line with whom the guest belongs to. */
 	#settle(outcome: PostCopyResult["outcome"], clients: StreamAddress, server: RequestServer): void {
-		if (outcome === "kept") this.#seat.stayed();
+		if (outcome === "kept" || outcome === "revived") this.#seat.stayed();
 		if (outcome !== "moved") return;
 		this.#seat.left(this.#seat.guest);
 		server.announce(clients);

@@ -9,6 +9,7 @@
  * it ends, the host ends.
  */
 import type { Deadlines } from "../handover/phases.ts";
+import type { FollowingPagesOptions } from "../migration/following-pages.ts";
 import type { MoveMetrics, MoveProgress, TechniqueName, Verification } from "../migration/metrics.ts";
 import type { PagingEnd } from "../migration/paging-reception.ts";
 import type { PostCopyResult } from "../migration/results.ts";
@@ -51,6 +52,11 @@ export interface HostOrders {
 	readonly resolve: { readonly order: AgainOrder; readonly result: SettledReport };
 	/** Goes on with a post-copy move that was interrupted, or is unconfirmed, over a new connection. */
 	readonly recover: { readonly order: AgainOrder; readonly result: MoveReport };
+	/** The caller's word that the target of a move with checkpoints is gone: the guest runs on here, from the last one. */
+	readonly revive: {
+		readonly order: { readonly moveId: string; readonly clients: StreamAddress };
+		readonly result: MoveReport;
+	};
 	/** The caller's own word on an unconfirmed move. */
 	readonly decide: {
 		readonly order: { readonly moveId: string; readonly owner: "moved" | "kept"; readonly clients: StreamAddress };
@@ -81,6 +87,8 @@ export interface MoveOrder {
 	readonly technique: TechniqueName;
 	/** Of post-copy and hybrid: the order in which pages follow the guest. */
 	readonly push?: PushOrder;
+	readonly order?: NonNullable<FollowingPagesOptions["order"]>;
+	readonly checkpoints?: boolean;
 	/** Where the target takes guests. */
 	readonly target: StreamAddress;
 	/** Where the target answers clients: what the clients are told. */
@@ -98,6 +106,8 @@ export interface MoveReport {
 	readonly outcome: PostCopyResult["outcome"];
 	/** It can go on over another connection: `recover`. */
 	readonly recoverable: boolean;
+	/** Of a guest that was revived: from which checkpoint. */
+	readonly epoch?: number;
 	readonly moveId: string;
 	readonly metrics: MoveMetrics;
 	readonly failure: FailureReport | undefined;

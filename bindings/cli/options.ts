@@ -1,5 +1,6 @@
 /** The demo's options: words in, checked values out. */
 import { parseArgs } from "node:util";
+import type { FollowingPagesOptions } from "../migration/following-pages.ts";
 import type { TechniqueName, Verification } from "../migration/metrics.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../policies/push-order.ts";
 import { WORKLOADS, type Workload } from "./workloads.ts";
@@ -16,6 +17,9 @@ export class NotYetError extends Error {
 	readonly code = "not-yet";
 }
 
+/** By what pages that follow the guest take their positions. */
+export type PositionOrder = NonNullable<FollowingPagesOptions["order"]>;
+
 /** Where a host runs. */
 export type RuntimeName = "node" | "deno";
 
@@ -25,6 +29,10 @@ export interface DemoOptions {
 	readonly technique: TechniqueName;
 	/** Of post-copy and hybrid: in which order pages follow the guest. */
 	readonly push: PushOrder | undefined;
+	/** Likewise: by what pages take their positions. */
+	readonly order: PositionOrder | undefined;
+	/** Likewise: the target's changes come back, so that the guest survives it. */
+	readonly checkpoints: boolean;
 	readonly from: RuntimeName;
 	readonly to: RuntimeName;
 	readonly link: "tcp" | "unix";
@@ -47,6 +55,7 @@ const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy", "post
 const PUSHING: readonly TechniqueName[] = ["post-copy", "hybrid"];
 /** A guest that never touches some pages would be moving for ever: afterwards they are pushed, in ms from the switch. */
 const DEMAND_MS = 3000;
+const ORDERS: readonly PositionOrder[] = ["address", "lru"];
 const PUSH_ORDERS: ReadonlyMap<string, PushOrder> = new Map([
 	["demand", demandPaging(DEMAND_MS)],
 	["active", activePush()],
@@ -68,6 +77,8 @@ const OPTIONS = {
 	program: { type: "string", default: "sqlite" },
 	technique: { type: "string", default: "pre-copy" },
 	push: { type: "string" },
+	order: { type: "string" },
+	checkpoints: { type: "boolean", default: false },
 	from: { type: "string", default: "node" },
 	to: { type: "string", default: "node" },
 	link: { type: "string", default: "tcp" },
@@ -89,6 +100,9 @@ export function parseDemoOptions(args: readonly string[]): DemoOptions {
 		program: workload(values.program),
 		technique,
 		push: pushOrder(values.push, technique),
+		order:
+			values.order === undefined ? undefined : following("--order", technique, oneOf("--order", values.order, ORDERS)),
+		checkpoints: values.checkpoints && following("--checkpoints", technique, true),
 		from: oneOf("--from", values.from, RUNTIMES),
 		to: oneOf("--to", values.to, RUNTIMES),
 		link: oneOf("--link", values.link, LINKS),
@@ -112,7 +126,14 @@ function parseWords(args: readonly string[]): { readonly values: Words } {
 
 type Words = {
 	readonly [Name in keyof typeof OPTIONS as (typeof OPTIONS)[Name] extends { default: string } ? Name : never]: string;
-} & { readonly push?: string; readonly requests?: string; readonly bandwidth?: string; readonly json?: string };
+} & {
+	readonly checkpoints: boolean;
+	readonly push?: string;
+	readonly order?: string;
+	readonly requests?: string;
+	readonly bandwidth?: string;
+	readonly json?: string;
+};
 
 function workload(name: string): Workload {
 	const found = WORKLOADS.get(name);
@@ -129,6 +150,14 @@ function pushOrder(name: string | undefined, technique: TechniqueName): PushOrde
 			`--push ${name}: ${technique} leaves no pages to push; use --technique ${PUSHING.join(" or ")}`,
 		);
 	return order;
+}
+
+/** Of techniques whose pages follow the guest. */
+function following<Value>(option: string, technique: TechniqueName, value: Value): Value {
+	if (PUSHING.includes(technique)) return value;
+	throw new UsageError(
+		`${option}: ${technique} leaves no pages to follow the guest; use --technique ${PUSHING.join(" or ")}`,
+	);
 }
 
 function oneOf<Value extends string>(option: string, given: string, allowed: readonly Value[]): Value {
