@@ -13,6 +13,9 @@ export {
 	startSelfBallooning,
 } from "./ballooning/self-ballooning.ts";
 export type { BalloonOptions, BalloonStep } from "./engine/balloon.ts";
+// Moving a guest.
+export type { FollowerFigures } from "./epochs/checkpoint-follower.ts";
+export type { CheckpointFigures } from "./epochs/checkpoint-loop.ts";
 // Guests.
 export { MemoryGuest, MemoryGuestFactory, type MemoryGuestOptions } from "./guests/memory/memory-guest.ts";
 export type { PageAllocator } from "./guests/memory/page-allocator.ts";
@@ -52,11 +55,12 @@ export { ManualLease } from "./handover/manual-lease.ts";
 export { MemoryLease, type MemoryLeaseOptions } from "./handover/memory-lease.ts";
 export { MOVE_PHASES, MoveError, type MoveErrorCode, type MovePhase } from "./handover/move-error.ts";
 export { DEFAULT_DEADLINES, type Deadlines } from "./handover/phases.ts";
+// Planning: what a technique would cost a guest, from a recording of it.
+export { REPLAY_TECHNIQUES, type ReplayOptions, type ReplayResult, replayTrace } from "./lab/replay-trace.ts";
 // Links.
 export type { LinkOptions } from "./links/link-options.ts";
 export { openLink, openLinkPair } from "./links/open-link.ts";
 export type { LinkMemory, StreamLink, StreamLinkOptions } from "./links/stream-link.ts";
-// Moving a guest.
 export type { FollowingPagesOptions } from "./migration/following-pages.ts";
 export { type HybridOptions, hybrid } from "./migration/hybrid.ts";
 export type { MoveMetrics, MoveProgress, PagingMetrics, TechniqueName, Verification } from "./migration/metrics.ts";
@@ -66,6 +70,7 @@ export { type PostCopyOptions, postCopy } from "./migration/post-copy.ts";
 export { type PreCopyOptions, preCopy } from "./migration/pre-copy.ts";
 export { decideMove, type Resolution, type ResolveServices, resolveMove } from "./migration/resolve.ts";
 export type { OwedPages, PostCopyResult } from "./migration/results.ts";
+export type { ReviveOptions } from "./migration/revive.ts";
 export { stopAndCopy } from "./migration/stop-and-copy.ts";
 export {
 	type AnswerStatus,
@@ -80,8 +85,6 @@ export { arpAnnouncement, rarpAnnouncement } from "./network/announce.ts";
 export type { OutputGate } from "./network/output-gate.ts";
 export { capture, pcapHeader, pcapRecord } from "./network/pcap.ts";
 export { type SwitchPort, type TappedFrame, VirtualSwitch } from "./network/switch.ts";
-// Planning: what a technique would cost a guest, from a recording of it.
-export { REPLAY_TECHNIQUES, type ReplayOptions, type ReplayResult, replayTrace } from "./lab/replay-trace.ts";
 export {
 	type DirtyTrace,
 	decodeTrace,
@@ -94,12 +97,13 @@ export { type Plan, type PlanOptions, type Prediction, plan, type TechniquePlan 
 export { type GuestSample, type SampleOptions, sampleGuest } from "./planning/sample.ts";
 // What this runtime offers as ports; `localPlatform` is the same under a name that both entries have.
 export { nodePlatform, nodePlatform as localPlatform } from "./platform/node/index.ts";
-// Policies: plain functions that a caller may replace by their own.
 export {
 	type DirtyFrequencyReading,
 	type ImprovedConvergenceOptions,
 	improvedConvergence,
 } from "./policies/adaptive-iterations.ts";
+// Policies: plain functions that a caller may replace by their own.
+export type { OutputBoundaryOptions } from "./policies/checkpoint-interval.ts";
 export { type CompressionPolicy, compressOnSlowLinks } from "./policies/compression.ts";
 export {
 	type ConvergenceFacts,
@@ -129,6 +133,7 @@ export {
 	isBallooningGuest,
 } from "./ports/ballooning-guest.ts";
 export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte-stream.ts";
+export { type CalledGuest, isCalledGuest } from "./ports/called-guest.ts";
 export type { Clock } from "./ports/clock.ts";
 export {
 	type DeltaControl,
@@ -144,6 +149,13 @@ export {
 	type InstalledPages,
 	isFaultingGuest,
 } from "./ports/faulting-guest.ts";
+export {
+	type GatedGuest,
+	type GateFacts,
+	type GuestGate,
+	type HoldOutputOptions,
+	isGatedGuest,
+} from "./ports/gated-guest.ts";
 export {
 	type AppliedPages,
 	type DirtyCursor,
@@ -189,6 +201,7 @@ export {
 	type RunningProcess,
 } from "./ports/process.ts";
 export type { Random } from "./ports/random.ts";
+export { type GuestCheckpoint, isStandbyGuest, type Standby, type StandbyGuest } from "./ports/standby-guest.ts";
 export { type ByteRange, MAX_REFERENCE_BYTES, type Store, StoreError, type StoreErrorCode } from "./ports/store.ts";
 export { isPiecewise, type ObjectReader, type ObjectWriter, type PiecewiseStore } from "./ports/store-pieces.ts";
 export { type GuestThrottle, isThrottledGuest, type ThrottledGuest } from "./ports/throttled-guest.ts";

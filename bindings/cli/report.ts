@@ -120,6 +120,20 @@ function pagingRows({ networkFaults, minorFaults, paging }: MoveMetrics): string
 			milliseconds(p50Ms),
 			`median; 90 % below ${milliseconds(p90Ms)}, longest ${milliseconds(maximumMs)}`,
 		],
+		[
+			"  order",
+			paging.order === "address" ? "address" : "last use",
+			paging.order === "address" ? "" : `known by ${paging.order}, of ${whole(paging.knownPages)} pages`,
+		],
+		...(paging.checkpoints === undefined
+			? []
+			: [
+					[
+						"  checkpoints back",
+						whole(paging.checkpoints.checkpoints),
+						`${whole(paging.checkpoints.pages)} pages, ${bytes(paging.checkpoints.bytes)}`,
+					],
+				]),
 		...(paging.recoveries === 0
 			? []
 			: [["  recoveries", whole(paging.recoveries), `links replaced; ${whole(paging.resentPages)} pages sent again`]]),
@@ -164,8 +178,10 @@ function checkList({ checks, verified, outcome }: DemoResult): string {
 			? verified
 				? "moved and verified"
 				: "moved, but NOT verified"
-			: outcome !== "kept"
-				? `${outcome}, and NOT verified`
-				: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
+			: outcome === "revived"
+				? "not moved: the target died, and the guest runs on at the source from its last checkpoint; the move can be tried again"
+				: outcome !== "kept"
+					? `${outcome}, and NOT verified`
+					: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
 	return [...lines, "", sentence].join("\n");
 }

@@ -90,7 +90,13 @@ if (supportsInstrumentation()) {
 			);
 			const sent: number[] = [];
 			const encode = source.pages.encode.bind(source.pages);
+			const encodeNow = source.pages.encodeNow.bind(source.pages);
 			Object.assign(source.pages, {
+				encodeNow: (pages: Uint32Array, options: { compress: boolean }) => {
+					const batch = encodeNow(pages, options);
+					if (batch !== undefined) sent.push(...pages);
+					return batch;
+				},
 				encode: (pages: Uint32Array, options: { compress: boolean }) => {
 					sent.push(...pages);
 					return encode(pages, options);

@@ -4,6 +4,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
+import { demandPaging } from "../../bindings/policies/push-order.ts";
 import { CommandProcess, gone } from "./command-process.ts";
 import { FrameProxy } from "./frame-proxy.ts";
 import { nextEvent, Stage } from "./stage.ts";
@@ -81,6 +82,56 @@ for (const { victim, says } of [
 		assert.is(end.code, 1, end.errors + end.output);
 		assert.match(end.errors, says);
 		await gone(pids);
+	});
+
+test("the target is killed while pages follow with checkpoints: the guest goes on at the source, and every answer stands", async () => {
+	const command = new CommandProcess("demo", ...SLOW, "--checkpoints");
+	const pids = [await command.hostPid("source"), await command.hostPid("target")];
+	await command.says(/paging/);
+	process.kill(pids[1]!, "SIGKILL");
+	const end = await command.ended;
+	const said = end.errors + end.output;
+	assert.is(end.code, 1, said); // not moved
+	assert.match(said, /the target process ended by SIGKILL.*the source takes the guest back/);
+	assert.match(said, /revived from checkpoint \d+/);
+	assert.match(said, /ok {3}answers/);
+	assert.match(said, /ok {3}final state/);
+	assert.match(said, /ok {3}exactly once/);
+	assert.match(said, /not moved: the target died, and the guest runs on at the source/);
+	await gone(pids);
+});
+
+/** Frames at which the target dies: of a checkpoint on its way, and of the word that the source has it. */
+const DEATHS = [
+	{ from: "target", record: "epoch", nth: 1 },
+	{ from: "target", record: "state", nth: 2 },
+	{ from: "target", record: "checkpoint", nth: 3 },
+	{ from: "source", record: "committed", nth: 4 },
+	{ from: "source", record: "committed", nth: 12 },
+] as const;
+
+for (const death of DEATHS)
+	test(`the target is killed at '${death.record}' ${death.nth} of the ${death.from}: nothing that was answered is lost`, async () => {
+		const { stage, source, target, door } = await Stage.open({ from: "node", to: "deno" });
+		try {
+			const proxy = await FrameProxy.open(door, { ...death, act: "hold" });
+			stage.later(() => proxy.close());
+			const order = { technique: "post-copy", push: demandPaging(), checkpoints: true } as const;
+			const moving = stage.move(source, target, proxy.address, order);
+			await proxy.metDuring(moving);
+			process.kill(target.pid, "SIGKILL");
+			await target.ended;
+			proxy.cut();
+			const report = await moving;
+			assert.is(report.outcome, "interrupted", report.failure?.message);
+			const revived = await source.order("revive", { moveId: report.moveId, clients: target.hello.clients });
+			assert.is(revived.outcome, "revived", revived.failure?.message);
+			assert.ok(revived.epoch! >= (death.record === "committed" ? death.nth : 0));
+			await stage.client.follow(source.hello.clients);
+			await stage.expectUndisturbed(source);
+		} finally {
+			await stage.dispose();
+		}
 	});
 
 test("a target without a second memory is refused before anything moves, with what to do", async () => {

@@ -8,6 +8,9 @@ import type { Empty } from "./protocol.ts";
 import { ACCESS_TURN_MS, AccessSampler, WRITE_TURN_MS, WriteSampler } from "./use-sampler.ts";
 import type { WorkLoop } from "./work-loop.ts";
 
+/** What a sampler that was closed meanwhile has found. */
+const NOTHING = { bits: new Uint8Array(0) };
+
 /** What it works with. */
 export interface OrderParts {
 	readonly clock: Clock;
@@ -25,6 +28,8 @@ export interface OrderParts {
 /** See the head of this file. */
 export class OrderWork {
 	readonly #parts: OrderParts;
+	/** The dirty cursor that knows of writes. */
+	#writes: Promise<{ readonly cursor: number }> | undefined;
 	#sampler: AccessSampler | WriteSampler | undefined;
 	#cursors = 0;
 
@@ -65,7 +70,13 @@ export class OrderWork {
 		if (--this.#cursors > 0) return {};
 		const sampler = this.#sampler;
 		this.#sampler = undefined;
-		if (!(sampler instanceof AccessSampler)) return {};
+		if (!(sampler instanceof AccessSampler)) {
+			const opened = this.#writes;
+			this.#writes = undefined;
+			// Behind this job, which must not wait for it.
+			void opened?.then(({ cursor }) => this.#parts.loop().job(() => this.#parts.work().close({ cursor })));
+			return {};
+		}
 		sampler.stop();
 		const { live, variant } = this.#parts;
 		live().onArrive(variant, () => undefined);
@@ -92,12 +103,15 @@ export class OrderWork {
 	}
 
 	async #harvest(sampler: WriteSampler, loop: WorkLoop, work: PageWork): Promise<void> {
-		const { cursor } = await loop.job(() => work.open());
+		const opened = loop.job(() => work.open());
+		this.#writes = opened;
+		const { cursor } = await opened;
 		await this.#turns(sampler, WRITE_TURN_MS, async () => {
 			// A paused guest writes nothing, and whoever has paused it is in a hurry.
-			if (!loop.paused) sampler.note((await loop.job(() => work.harvest({ cursor }))).bits);
+			if (loop.paused) return;
+			const harvested = await loop.job(() => (this.#sampler === sampler ? work.harvest({ cursor }) : NOTHING));
+			sampler.note(harvested.bits);
 		});
-		await loop.job(() => work.close({ cursor }));
 	}
 
 	/** Ends a turn of a sampler again and again, as long as it is the one in use. */

@@ -54,6 +54,8 @@ export class PageWork {
 	/** The barrier, where there is one: whoever changes the guest's code binds it. */
 	readonly barrier: BarrierTracker | undefined;
 	#encoder: BatchEncoder | undefined;
+	/** Whether the guest was paused when the encoding that is under way began. */
+	#isStill = false;
 	#decoder: BatchDecoder | undefined;
 
 	constructor(memory: WebAssembly.Memory, compiled: CompiledEngine, options: PageWorkOptions) {
@@ -148,6 +150,7 @@ export class PageWork {
 		const { pageIndices, buffer } = order;
 		this.#checkIndices(pageIndices);
 		const last = pageIndices.at(-1);
+		this.#isStill = isPaused();
 		if (this.#tracker.attached && last !== undefined) yield* this.#tracker.cover(last);
 		const most = isPaused() || !this.#wouldCompress(order) ? BATCH_LIMIT_PAGES : LIVE_COMPRESS_PAGES;
 		const pieces = this.#pieces(pageIndices, most);
@@ -197,7 +200,7 @@ export class PageWork {
 		const pieces: Piece[] = [];
 		for (let from = 0; from < pageIndices.length; ) {
 			let to = Math.min(from + most, pageIndices.length);
-			if (this.#tracker.attached) {
+			if (this.#readsShadow) {
 				const shardEnd = this.#shadow.shardEnd(pageIndices[from]!);
 				while (pageIndices[to - 1]! >= shardEnd) to--;
 			}
@@ -231,9 +234,12 @@ export class PageWork {
 		return encoder.encode({ ...request, source: { kind: "region", region, firstPage } });
 	}
 
-	/** Pages are encoded from the shadow while a cursor that scans is open. */
+	/**
+	 * Pages are encoded from the shadow while a cursor that scans is open and the guest may change them. Of a paused guest
+	 * the memory itself is right: the shadow is as somebody else's cursor has left it (a history beside a post-copy move).
+	 */
 	get #readsShadow(): boolean {
-		return this.#tracker.attached;
+		return this.#tracker.attached && !this.#isStill;
 	}
 
 	#wouldCompress({ pageIndices, compress, linkBytesPerMs, deltas }: EncodeOrder): boolean {
