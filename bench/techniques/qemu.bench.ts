@@ -9,7 +9,7 @@ import { receiveGuest } from "../../bindings/migration/target.ts";
 import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
-import { linuxMachine, whyNoLinux } from "../../tests/qemu/linux.ts";
+import { isUp, linuxMachine, whyNoLinux } from "../../tests/qemu/linux.ts";
 import { whyNoQemu } from "../../tests/qemu/stage.ts";
 import type { BenchOptions, Row } from "../row.ts";
 import { median } from "./ferry.ts";
@@ -28,7 +28,7 @@ export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	if (missing !== undefined) return [{ ...plain(`not measured: ${missing}`, 0), unit: "" }];
 	try {
 		const guest = await startQemuGuest(platform, {
-			...{ machine, folder: FOLDER, booted: (line) => line.includes("pageferry: ready") },
+			...{ machine, folder: FOLDER, booted: isUp },
 		});
 		await guest.console.write("counter 20 &\n");
 		const pauses = await increments(guest, smoke ? 1 : 21);
@@ -84,7 +84,7 @@ async function moves(first: QemuGuest, rounds: number): Promise<Row[]> {
 			await target.discard();
 			if (round + 1 < rounds)
 				guest = await startQemuGuest(platform, {
-					...{ machine, folder: FOLDER, booted: (line: string) => line.includes("pageferry: ready") },
+					...{ machine, folder: FOLDER, booted: isUp },
 				});
 		}
 	} finally {

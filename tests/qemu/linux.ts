@@ -32,9 +32,11 @@ export function linuxMachine(number: number, more: Partial<QemuMachine> = {}): Q
 /** The machine's address on the network. */
 export const addressOf = (number: number): string => `52:54:00:00:00:${number.toString(16).padStart(2, "0")}`;
 
+/** The shell's greeting: from here on it takes what is typed. `ready` comes before it opens the console, which flushes it. */
+export const isUp = (line: string): boolean => line.startsWith("Enter 'help'");
+
 /** Boots it at a port of a switch. */
 export async function bootLinux(stage: QemuStage, machine: QemuMachine, port: SwitchPort): Promise<QemuGuest> {
 	const { platform, folder } = stage;
-	const booted = (line: string): boolean => line.includes("pageferry: ready");
-	return stage.keep(await startQemuGuest(platform, { machine, folder, network: port.attach, booted }));
+	return stage.keep(await startQemuGuest(platform, { machine, folder, network: port.attach, booted: isUp }));
 }

@@ -12,6 +12,7 @@
  * Not offered: post-copy, which needs userfaultfd; memory that grows. Changes are found by scanning: QEMU's own dirty
  * bitmap cannot be read from outside (7.2 crashes when asked under TCG).
  */
+import type { BallooningGuest, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { ByteStream } from "../../ports/byte-stream.ts";
 import {
 	type DirtyLog,
@@ -24,6 +25,7 @@ import {
 	PAGE_BYTES,
 	type PauseOptions,
 } from "../../ports/guest.ts";
+import { QemuBalloon } from "./balloon.ts";
 import type { QemuConsole } from "./console.ts";
 import { loadDeviceState, prepareStateTransfer, saveDeviceState } from "./device-state.ts";
 import { QemuError } from "./errors.ts";
@@ -57,6 +59,8 @@ const ANSWER_MS = 30_000;
  *
  * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `not-booted`; nothing is left then. RangeError for
  *   a machine that makes no sense.
+ *
+ * A machine with a balloon is a {@link BallooningQemuGuest}.
  *
  * @example
  * ```ts ignore
@@ -97,7 +101,8 @@ export async function openGuest(
 		let onEnd: (error: GuestError) => void = () => undefined;
 		const file = { path: instance.ramPath, pageCount: pagesOf(options.machine) };
 		const ram = await QemuRam.open(services.workers, file, (error) => onEnd(error));
-		const guest = new QemuGuest({ services, instance, ram, facts }, options.incoming ? "waiting" : "running");
+		const Kind = options.machine.balloon === true ? BallooningQemuGuest : QemuGuest;
+		const guest = new Kind({ services, instance, ram, facts }, options.incoming ? "waiting" : "running");
 		onEnd = (error) => guest.crash(error);
 		if (instance.network !== undefined) options.network?.(instance.network);
 		return guest;
@@ -157,6 +162,11 @@ export class QemuGuest implements Guest {
 			restore: (bytes) => this.#do(() => this.#restore(bytes)),
 			resource: () => Promise.resolve(undefined),
 		};
+	}
+
+	/** Whether it has been told to run. */
+	get isRunning(): boolean {
+		return this.#status === "running";
 	}
 
 	/** QEMU's process. */
@@ -323,6 +333,22 @@ export class QemuGuest implements Guest {
 		if (this.#status === "gone") throw new GuestError("gone", "the guest has been discarded");
 		if (this.#crash !== undefined)
 			throw new GuestError("gone", `the guest is gone: ${this.#crash.message}`, this.#crash);
+	}
+}
+
+/** A QEMU guest whose machine has a balloon. */
+export class BallooningQemuGuest extends QemuGuest implements BallooningGuest {
+	readonly balloon: GuestBalloon;
+
+	/** For this folder. */
+	constructor(parts: GuestParts, status: "running" | "waiting") {
+		super(parts, status);
+		const { ram, services } = parts;
+		this.balloon = new QemuBalloon({
+			...{ pageCount: ram.pageCount, clock: services.clock, isRunning: () => this.isRunning },
+			execute: (command, args) => this.execute(command, args),
+			zeros: () => ram.zeros(),
+		});
 	}
 }
 

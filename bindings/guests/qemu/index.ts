@@ -5,7 +5,13 @@
 export { QemuConsole } from "./console.ts";
 export { QemuError, type QemuErrorCode } from "./errors.ts";
 export { QemuGuestFactory, type QemuGuestFactoryOptions } from "./factory.ts";
-export { QemuGuest, type QemuNetwork, type StartQemuGuestOptions, startQemuGuest } from "./guest.ts";
+export {
+	BallooningQemuGuest,
+	QemuGuest,
+	type QemuNetwork,
+	type StartQemuGuestOptions,
+	startQemuGuest,
+} from "./guest.ts";
 export { sweepInstances } from "./instance-folder.ts";
 export type { Accelerator, QemuFloppy, QemuKernel, QemuMachine } from "./machine.ts";
 export { type QemuPlace, type QemuServices, qemuVersion } from "./qemu-host.ts";

@@ -11,6 +11,7 @@ import { Bitmap } from "../../engine/bitmap.ts";
 import { PageComparer } from "../../engine/compare.ts";
 import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
 import { HASH_BYTES, PageHasher } from "../../engine/hash.ts";
+import { ZeroScanner } from "../../engine/zero.ts";
 import { PAGE_BYTES } from "../../ports/guest.ts";
 import type { PageFile } from "../../ports/host-files.ts";
 import { bitsByteLength, setBits } from "../page-bits.ts";
@@ -23,6 +24,7 @@ interface Bench {
 	readonly encoder: BatchEncoder;
 	readonly comparer: PageComparer;
 	readonly hasher: PageHasher;
+	readonly zeros: ZeroScanner;
 	/** {@link STEP_PAGES} pages of the file. */
 	readonly piece: Region;
 	readonly changed: Bitmap;
@@ -148,6 +150,26 @@ export class RamShard implements ShadowedMemory {
 		return batch.pageIndices();
 	}
 
+	/** Which pages of the shard are all zero: by the shadow while there is one, else by the file as it is now. */
+	zeros(): Uint8Array<ArrayBuffer> {
+		const { engine, zeros, piece, changed: bits } = this.#work;
+		const { firstPage, pageCount } = this.#facts;
+		const result = new Uint8Array(bitsByteLength(pageCount));
+		if (this.#shadow === undefined) this.#pieceCount = 0;
+		for (let page = 0; page < pageCount; page += STEP_PAGES) {
+			const count = Math.min(STEP_PAGES, pageCount - page);
+			const byteLength = count * PAGE_BYTES;
+			let region: Region = { offset: piece.offset, byteLength };
+			if (this.#shadow === undefined) this.#file.read(engine.view(region), (firstPage + page) * PAGE_BYTES);
+			else region = { offset: this.#shadow.offset + page * PAGE_BYTES, byteLength };
+			bits.clearAll();
+			if (zeros.scan(region, bits, 0, count) === 0) continue;
+			const { offset } = bits.region;
+			result.set(engine.bytes.subarray(offset, offset + bitsByteLength(count)), page / 8);
+		}
+		return result;
+	}
+
 	/** XXH3-128 of pages as they are in the file now, 16 bytes each. */
 	hashes(firstPage: number, pageCount: number): Uint8Array<ArrayBuffer> {
 		const { engine, hasher, piece } = this.#work;
@@ -169,6 +191,7 @@ export class RamShard implements ShadowedMemory {
 			encoder: new BatchEncoder(engine),
 			comparer: new PageComparer(engine),
 			hasher: new PageHasher(engine),
+			zeros: new ZeroScanner(engine),
 			piece: engine.allocate(STEP_PAGES * PAGE_BYTES, PAGE_BYTES),
 			changed: new Bitmap(engine, STEP_PAGES),
 		};

@@ -67,6 +67,10 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 		case "contents":
 			shard.contents(job.pageIndices, new Uint8Array(job.buffer));
 			return { result: { buffer: job.buffer }, transfer: [job.buffer] };
+		case "zeros": {
+			const bits = shard.zeros();
+			return { result: { bits }, transfer: [bits.buffer] };
+		}
 		case "apply":
 			return apply(shard, job);
 		case "hashes": {

@@ -154,6 +154,15 @@ export class QemuRam implements GuestPages, DirtyLog {
 		return result;
 	}
 
+	/** Which pages are all zero: as the last harvest saw them while a cursor is open, else as they are now. */
+	async zeros(): Promise<PageBits> {
+		const bits = new Uint8Array(bitsByteLength(this.pageCount));
+		await this.#all(async ({ firstPage, worker }) => {
+			bits.set((await worker.run({ name: "zeros" })).bits, firstPage / 8);
+		});
+		return bits;
+	}
+
 	/** QEMU's memory has the size that it was started with. */
 	async grow(pageCount: number): Promise<void> {
 		if (pageCount > this.pageCount)
