@@ -382,11 +382,14 @@ function nextClear(bitmap: usize, first: u32, end: u32): u32 {
   return at;
 }
 
-/** Non-empty words of a sparse group, and the room that listing it needs: all their bits, and the words' own list. */
+/** Non-empty words that a sparse group of blocks has at most. */
 const SPARSE_WORDS: usize = 192;
-const SPARSE_ROOM: usize = SPARSE_WORDS * (256 + 4) + 16;
-/** After a group that is not sparse, so many are not tried. */
-const SPARSE_SKIPPED: u32 = 15;
+/** What the bits of a word take, and what listing may write behind them. */
+const WORD_ROOM: usize = 256 + 16;
+/** Room that a sparse group needs: its words' own list, and the bits of one. */
+const SPARSE_ROOM: usize = (SPARSE_WORDS << 2) + WORD_ROOM;
+/** After a group that is not sparse, sparseness is looked for again 16 groups on. */
+const SPARSE_RETRY: u32 = 16 << 18;
 
 /**
  * Lists the non-empty words of 64 blocks, downwards from `limit`, so that they can be read without waiting for one another:
@@ -412,21 +415,15 @@ const SPARSE_SKIPPED: u32 = 15;
   return entry;
 }
 
-/** Lists the bits of the words that stand in [entry, limit), from the top. @returns where the next entry goes */
+/** Lists one word that is mostly a single bit. @returns where the next entry goes */
 // @ts-ignore: decorator
-@inline function expandWords(words: usize, base: u32, entry: usize, limit: usize, at: usize, take: bool): usize {
-  let next = limit;
-  while (next > entry) {
-    next -= 4;
-    const index = load<u32>(next);
-    const word = load<u64>(words + ((<usize>index) << 3));
-    if (take) store<u64>(words + ((<usize>index) << 3), 0);
-    const count = <usize>popcnt(word);
-    store<u32>(at, base + (index << 6) + <u32>ctz(word));
-    if (count != 1) expandWord(word, base + (index << 6), at);
-    at += count << 2;
-  }
-  return at;
+@inline function expandSparse(wordAt: usize, base: u32, at: usize, take: bool): usize {
+  const word = load<u64>(wordAt);
+  if (take) store<u64>(wordAt, 0);
+  const count = <usize>popcnt(word);
+  store<u32>(at, base + <u32>ctz(word));
+  if (count != 1) expandWord(word, base, at);
+  return at + (count << 2);
 }
 
 /** Sets those of 64 words to zero that the mask names. */
@@ -444,28 +441,37 @@ function clearWords(words: usize, mask: u64): void {
   const limit = out + ((<usize>capacity) << 2);
   let position = load<u32>(cell);
   let at = out;
-  let skipped: u32 = 0;
+  let sparseFrom: u32 = 0;
   while (position < end) {
     const block = position >> BLOCK_SHIFT;
     const base = block << BLOCK_SHIFT;
     const summaryAt = summary + ((<usize>block) << 3);
     let mask = load<u64>(summaryAt) & bitsFrom(position >> 6);
     const words = bitmap + ((<usize>block) << 9);
+    if (position == base && position >= sparseFrom && block + 64 <= end >> BLOCK_SHIFT && limit - at >= SPARSE_ROOM) {
+      const filled = nonZeroWords(summaryAt);
+      const entry = listWords(summaryAt, filled, limit);
+      if (entry != 0) {
+        // As far as the bits do not reach the list of words; what is left is read as the list's end is.
+        let next = limit;
+        while (next > entry && at + WORD_ROOM <= entry) {
+          next -= 4;
+          const index = load<u32>(next);
+          at = expandSparse(words + ((<usize>index) << 3), base + (index << 6), at, take);
+        }
+        if (next > entry) position = base + (load<u32>(next - 4) << 6);
+        else {
+          if (take) clearWords(summaryAt, filled);
+          position = base + (64 << BLOCK_SHIFT);
+        }
+        continue;
+      }
+      sparseFrom = base + SPARSE_RETRY;
+    }
     if (position == base && end - base >= 4096 && limit - at >= 16384) {
       if (block + 64 <= end >> BLOCK_SHIFT) {
         // 64 blocks: find those that are not empty without a branch for each, which halves the time at 1 bit in 10 000.
         let filled = nonZeroWords(summaryAt);
-        if (skipped != 0) --skipped;
-        else if (limit - at >= SPARSE_ROOM) {
-          const entry = listWords(summaryAt, filled, limit);
-          if (entry != 0) {
-            at = expandWords(words, base, entry, limit, at, take);
-            if (take) clearWords(summaryAt, filled);
-            position = base + (64 << BLOCK_SHIFT);
-            continue;
-          }
-          skipped = SPARSE_SKIPPED;
-        }
         while (filled != 0 && limit - at >= 16384) {
           const j = <u32>ctz(filled);
           filled &= filled - 1;

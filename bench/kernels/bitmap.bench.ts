@@ -94,10 +94,11 @@ function ourBitmap(bits: Uint32Array, bitCount: number) {
 		},
 		/** As a user reads a set's members: one after the other, in JavaScript. */
 		iterate: {
-			name: "for … of list()",
+			name: "list()",
 			run: () => {
 				let sum = 0;
-				for (const bit of bitmap.list()) sum += bit;
+				const members = bitmap.list();
+				for (let i = 0; i < members.length; i++) sum += members[i]!;
 				return sum;
 			},
 		},
