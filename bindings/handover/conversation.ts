@@ -43,6 +43,11 @@ export class Conversation {
 		return this.#link.send(encodeRecord(record), lane);
 	}
 
+	/** See {@link Link.settle}. */
+	settle(): Promise<boolean> {
+		return this.#link.settle();
+	}
+
 	/** Sends a page batch as the engine made it. @throws {LinkError} */
 	sendBatch(batch: PageBatch, lane: Lane = "bulk"): Promise<void> {
 		return this.send({ type: "batch", batch, modelledByteLength: batch.wireByteLength }, lane);

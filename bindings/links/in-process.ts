@@ -84,6 +84,11 @@ class InProcessLink implements Link {
 		await sent;
 	}
 
+	async settle(): Promise<boolean> {
+		if (this.#error !== undefined) throw this.#error;
+		return this.#outbox.settled();
+	}
+
 	receive(): Promise<IncomingFrame> {
 		return this.#arrivals.receive();
 	}

@@ -13,7 +13,7 @@ import {
 export interface LinkOptions {
 	/** XXH3-64, as the engine computes it. */
 	readonly hash64: Hash64;
-	/** Bytes of the bulk lane that this side takes before it gives credit; 4 MiB by default. */
+	/** Bytes of the bulk lane that this side takes before it gives credit; 16 MiB by default. */
 	readonly windowBytes?: number;
 	/** The same for the urgent lane; 1 MiB by default. */
 	readonly urgentWindowBytes?: number;

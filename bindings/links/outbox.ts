@@ -7,6 +7,7 @@ import { LANE_CODES } from "../wire/frame.ts";
 import { MAX_FRAME_PAYLOAD_BYTES } from "../wire/limits.ts";
 import type { Credit } from "../wire/link-records.ts";
 import { isLinkType } from "../wire/record-types.ts";
+import { type Deferred, deferred } from "./deferred.ts";
 import { Fifo } from "./fifo.ts";
 import { frameCharge, SendWindow } from "./window.ts";
 
@@ -62,6 +63,8 @@ export class Outbox {
 	readonly #lanes = [new Fifo<PendingFrame>(), new Fifo<PendingFrame>()] as const;
 	#windows: readonly [SendWindow, SendWindow] | undefined;
 	#maximumFrameBytes = MAX_FRAME_PAYLOAD_BYTES;
+	/** Who waits for {@link settled}. */
+	#settling: Deferred<boolean> | undefined;
 
 	/** Whether nothing waits. */
 	get empty(): boolean {
@@ -93,6 +96,26 @@ export class Outbox {
 		});
 	}
 
+	/**
+	 * Waits until nothing of the bulk lane waits and less than a quarter of the peer's window is out.
+	 * @returns false when the peer has consumed something and that is not so yet: ask again
+	 */
+	settled(): Promise<boolean> {
+		if (this.#isSettled()) return Promise.resolve(true);
+		this.#settling ??= deferred();
+		return this.#settling.promise;
+	}
+
+	#isSettled(): boolean {
+		return this.#lanes[LANE_CODES.bulk].length === 0 && (this.#windows?.[LANE_CODES.bulk].isLow ?? true);
+	}
+
+	#tellSettling(): void {
+		const settling = this.#settling;
+		this.#settling = undefined;
+		settling?.resolve(this.#isSettled());
+	}
+
 	/** The next frame that may go, charged to its window; undefined when all that waits has to. */
 	next(): PendingFrame | undefined {
 		if (this.#windows === undefined) return undefined;
@@ -107,7 +130,9 @@ export class Outbox {
 				const charge = frameCharge(frame.payload.byteLength, frame.modelledByteLength);
 				if (!this.#windows[code].admits(charge)) break;
 				this.#windows[code].take(charge);
-				return lane.take();
+				const taken = lane.take();
+				if (this.#settling !== undefined && this.#isSettled()) this.#tellSettling();
+				return taken;
 			}
 		}
 		return undefined;
@@ -117,10 +142,13 @@ export class Outbox {
 	restore(credit: Credit): void {
 		this.#windows?.[0].restore(credit.bulkBytes);
 		this.#windows?.[1].restore(credit.urgentBytes);
+		this.#tellSettling();
 	}
 
 	/** Rejects everything that waits. */
 	reject(error: LinkError): void {
 		for (const lane of this.#lanes) for (const frame of lane.drain()) frame.reject(error);
+		this.#settling?.reject(error);
+		this.#settling = undefined;
 	}
 }

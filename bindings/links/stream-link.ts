@@ -145,6 +145,12 @@ export class StreamLink implements Link {
 		await sent;
 	}
 
+	/** See {@link Link.settle}. */
+	async settle(): Promise<boolean> {
+		if (this.#error !== undefined) throw this.#error;
+		return this.#writer.outbox.settled();
+	}
+
 	/** See {@link Link.receive}. */
 	receive(): Promise<IncomingFrame> {
 		return this.#arrivals.receive();

@@ -13,6 +13,9 @@
 import { LinkError } from "../ports/link.ts";
 import { FRAME_CHARGE_BYTES } from "../wire/limits.ts";
 
+/** A receiver says what it has consumed at the latest now: a sender on a slow link is to see that it goes on. */
+const MOST_UNCREDITED_BYTES = 1024 * 1024;
+
 /** What a frame costs in its window. */
 export function frameCharge(payloadByteLength: number, modelledByteLength: number): number {
 	return Math.max(payloadByteLength, modelledByteLength) + FRAME_CHARGE_BYTES;
@@ -34,6 +37,11 @@ export class SendWindow {
 	/** Whether a frame of this charge may go now. */
 	admits(charge: number): boolean {
 		return admits(this.#inFlight, charge, this.#windowBytes);
+	}
+
+	/** Whether less than a quarter of the window is in flight: more than that the receiver need never give back. */
+	get isLow(): boolean {
+		return this.#inFlight < this.#windowBytes / 4;
 	}
 
 	take(charge: number): void {
@@ -76,7 +84,7 @@ export class ReceiveWindow {
 
 	/** What to give back to the sender now: nothing until it is worth a record. */
 	takeCredit(): number {
-		if (this.#consumed < this.#windowBytes / 4) return 0;
+		if (this.#consumed < Math.min(this.#windowBytes / 4, MOST_UNCREDITED_BYTES)) return 0;
 		const bytes = this.#consumed;
 		this.#outstanding -= bytes;
 		this.#consumed = 0;

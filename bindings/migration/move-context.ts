@@ -105,6 +105,9 @@ export class MoveContext {
 		const { stallMs } = this.deadlines;
 		return {
 			accept: (batch: PageBatch, signal) => this.stalls.wait(this.conversation.sendBatch(batch), stallMs, signal),
+			settle: async (signal) => {
+				while (!(await this.stalls.wait(this.conversation.settle(), stallMs, signal)));
+			},
 			grow: (pageCount, signal) =>
 				this.stalls.wait(this.conversation.send({ type: "layout", pageCount }), stallMs, signal),
 		};

@@ -22,6 +22,14 @@ export interface Link {
 	 *   broke, `corrupt` when bytes that arrived are not a valid frame (the link is then aborted).
 	 */
 	receive(): Promise<IncomingFrame>;
+	/**
+	 * Waits until the peer has consumed what was sent on the bulk lane, but for less than a quarter of its window: what is
+	 * sent next then waits behind no more than that.
+	 * @returns false when the peer has consumed something, and not yet that much: ask again. So a peer that is only slow can
+	 *   be told from one that has stalled.
+	 * @throws {LinkError} as {@link send}.
+	 */
+	settle(): Promise<boolean>;
 	/** Delivers what was sent, then closes. */
 	close(): Promise<void>;
 	/** Drops the link at once. Pending and later calls reject with `aborted` and `reason` as their cause. */

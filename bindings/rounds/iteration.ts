@@ -311,6 +311,8 @@ export class Iteration {
 				this.#options.onWindow?.(pending);
 			}
 			await pipeline.drain();
+			// What is left of this round on the link is what the guest would stand still for if it were paused now.
+			if (!last) await this.#sink.settle?.(signal);
 		} catch (error) {
 			this.#encoding.failed();
 			throw error;

@@ -8,6 +8,11 @@ export interface PageSink {
 	 * @throws what the sink's medium throws; the iteration then ends with that error.
 	 */
 	accept(batch: PageBatch, signal: AbortSignal): Promise<void>;
+	/**
+	 * Waits until little of what was accepted is still on its way, so that what comes next need not queue behind it. A sink
+	 * from which nothing is on its way any longer once it is accepted has none.
+	 */
+	settle?(signal: AbortSignal): Promise<void>;
 	/** The guest has grown to this many pages: said before any page that is new. */
 	grow(pageCount: number, signal: AbortSignal): Promise<void>;
 }

@@ -81,10 +81,12 @@ export const MIN_WINDOW_BYTES: number = 64 * 1024;
 export const MAX_WINDOW_BYTES: number = 64 * 1024 * 1024;
 
 /**
- * Bytes of the bulk lane that may be unacknowledged by default. Small, so that a fault never waits behind much: 4 MiB are
- * 1.5 ms of loopback and 34 ms of gigabit Ethernet, above the product of rate and delay of both.
+ * Bytes of the bulk lane that may be unacknowledged by default. Batches of 2 MiB are decoded on one thread while others
+ * arrive on another: with 4 MiB the sender waits for either in turn, and a move over loopback takes a third longer. What may
+ * not wait behind so much (faults, the rest after a pause) has the urgent lane, its own window (paging/push-window), or the
+ * end of a round, which waits until a quarter is left.
  */
-export const DEFAULT_WINDOW_BYTES: number = 4 * 1024 * 1024;
+export const DEFAULT_WINDOW_BYTES: number = 16 * 1024 * 1024;
 
 /** Bytes of the urgent lane that may be unacknowledged: some 200 faulted pages. */
 export const DEFAULT_URGENT_WINDOW_BYTES: number = 1024 * 1024;

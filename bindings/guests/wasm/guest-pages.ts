@@ -144,11 +144,15 @@ function batchOf(
 	};
 }
 
-/** The page indices of a batch that was verified. */
+/** The page indices of a batch that was verified, at the start of its buffer. */
 function tableIndices(batch: Uint8Array<ArrayBuffer>): Uint32Array {
-	const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
-	const indices = new Uint32Array(view.getUint32(0, true));
-	for (let position = 0; position < indices.length; position++)
-		indices[position] = view.getUint32(BATCH_HEADER_BYTES + position * BATCH_ENTRY_BYTES, true);
+	const words = new Uint32Array(batch.buffer, 0, batch.byteLength >>> 2);
+	const indices = new Uint32Array(words[0]!);
+	for (
+		let position = 0, at = BATCH_HEADER_BYTES / 4;
+		position < indices.length;
+		position++, at += BATCH_ENTRY_BYTES / 4
+	)
+		indices[position] = words[at]!;
 	return indices;
 }

@@ -186,13 +186,14 @@ export class PageWork {
 	#checkIndices(pageIndices: Uint32Array): void {
 		if (pageIndices.length > BATCH_LIMIT_PAGES)
 			throw new RangeError(`pageIndices has ${pageIndices.length} pages, a batch at most ${BATCH_LIMIT_PAGES}`);
-		let before = -1;
-		for (const pageIndex of pageIndices) {
-			if (pageIndex <= before) throw new RangeError(`pageIndices: ${pageIndex} after ${before} does not ascend`);
-			before = pageIndex;
-		}
-		if (before >= this.pageCount)
-			throw new RangeError(`pageIndices: page ${before} does not exist, the guest has ${this.pageCount}`);
+		const { length } = pageIndices;
+		// By index, not by iterator: a new worker runs this before it is optimized.
+		for (let i = 1; i < length; i++)
+			if (pageIndices[i]! <= pageIndices[i - 1]!)
+				throw new RangeError(`pageIndices: ${pageIndices[i]} after ${pageIndices[i - 1]} does not ascend`);
+		const last = pageIndices[length - 1] ?? -1;
+		if (last >= this.pageCount)
+			throw new RangeError(`pageIndices: page ${last} does not exist, the guest has ${this.pageCount}`);
 	}
 
 	/** Splits at `most` pages, and where the shadow's next shard begins. */

@@ -147,7 +147,7 @@ export class WorkerGuest {
 				this.#settleCode();
 				return {};
 			case "encode":
-				for (const page of order.pageIndices) this.#allHere("a batch", page, 1);
+				if (this.#faults !== undefined) for (const page of order.pageIndices) this.#allHere("a batch", page, 1);
 				return work.encode(order, () => this.loop.paused);
 			case "open-sender":
 				return work.senders.open(order.sentPages);

@@ -114,6 +114,37 @@ export function linkContract(name: string, withLinks: WithLinks): void {
 		await Promise.all([exchange(source, target), exchange(target, source)]);
 	});
 
+	check(
+		"settle waits until little is out, and says when something has been consumed",
+		SMALL_WINDOW,
+		async (source, target) => {
+			assert.is(await source.settle(), true, "nothing was sent");
+			const quarter = SMALL_WINDOW.windowBytes / 4;
+			const sending = Array.from({ length: 12 }, (_, i) => source.send(marked(quarter - 256, i)));
+			let isSettled = false;
+			let answers = 0;
+			const settling = (async () => {
+				while (!(await source.settle())) answers++;
+				isSettled = true;
+			})();
+			for (let i = 0; i < 12; i++) {
+				const frame = await target.receive();
+				assert.is(isSettled, false, `${i} of 12 consumed`);
+				frame.release();
+			}
+			await Promise.all(sending);
+			await settling;
+			assert.ok(answers > 0);
+			assert.is(await source.settle(), true);
+			// More than a quarter that is never consumed: only the end of the link ends the wait.
+			void source.send(marked(quarter + 1, 1)).catch(() => undefined);
+			const waiting = source.settle();
+			source.abort("enough");
+			assert.is((await failure(waiting)).code, "aborted");
+			assert.is((await failure(source.settle())).code, "aborted");
+		},
+	);
+
 	check("each lane keeps its order under backpressure", SMALL_WINDOW, async (source, target) => {
 		const count = 200;
 		const sending = Array.from({ length: count }, (_, i) =>
