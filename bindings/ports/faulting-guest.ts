@@ -64,7 +64,7 @@ export interface FaultReport {
 	readonly latenciesMs: readonly number[];
 	/**
 	 * Of the pages that were missing at {@link FaultControl.begin}: how many the guest has touched since, by a wait or after
-	 * they had come. Absent where the guest cannot tell; then nothing is known of pages that came in vain.
+	 * they had come, up to {@link FaultControl.end}. Absent where the guest cannot tell; then nothing is known of pages that came in vain.
 	 */
 	readonly touchedPages?: number;
 }

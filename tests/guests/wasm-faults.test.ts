@@ -133,6 +133,28 @@ if (supportsInstrumentation()) {
 		assert.ok(minorFaults <= 16, `${minorFaults} minor faults`);
 	});
 
+	test("pages that came in vain are told from those that were used, whoever used them", async () => {
+		const { target, push, serve, finish } = await scene();
+		const touched = () => target.faulting.faultReport().touchedPages;
+		serve();
+		await push(range(0, 16));
+		assert.is(touched(), 0);
+		for (let round = 0; round < 3; round++) assert.is(await run(target, "load8", 3 * PAGE + 7), contentOf(3)[7]);
+		await run(target, "store8", 5 * PAGE, 1);
+		assert.is(touched(), 2);
+		assert.equal(await ask(target, { read: 9 * PAGE, byteLength: 1 }), contentOf(9).slice(0, 1));
+		assert.is(touched(), 3, "by the host");
+		await run(target, "copy", 10 * PAGE, 12 * PAGE, 1);
+		assert.is(touched(), 5, "as a range");
+		await run(target, "load8", 20 * PAGE);
+		assert.is(touched(), 6, "by a wait");
+		await run(target, "load64", 15 * PAGE + PAGE - 4);
+		assert.is(touched(), 8, "an edge, and what it waited for");
+		await finish();
+		await run(target, "sweep", 0, 256 * PAGE, 1);
+		assert.is(touched(), 8, "nobody looks any more");
+	});
+
 	test("after the last page plain code runs again, with its globals, tables and dropped segments", async () => {
 		const source = await filledSource();
 		await run(source, "exchange");

@@ -102,6 +102,7 @@ function pagesArrive(seed: number, options: RewriteOptions): number {
 		const start = pageIndex * PAGE_BYTES;
 		memory.set(contents.subarray(start, start + PAGE_BYTES), start);
 		missing.arrived(pageIndex);
+		missing.touch(pageIndex);
 	};
 	let faults = 0;
 	(exports[WATCHED.arrive] as WebAssembly.Table).set(

@@ -169,7 +169,13 @@ if (supportsInstrumentation()) {
 		reader.countFault();
 		reader.noteFault(0.25);
 		reader.countMinorFault();
-		assert.equal(writer.report(), { faults: 2, minorFaults: 1, blockedMs: 0.75, latenciesMs: [0.5, 0.25] });
+		assert.equal(writer.report(), {
+			faults: 2,
+			minorFaults: 1,
+			blockedMs: 0.75,
+			latenciesMs: [0.5, 0.25],
+			touchedPages: 0,
+		});
 	});
 } else test("is for runtimes with a second WebAssembly memory", () => undefined);
 

@@ -97,12 +97,16 @@ function waiting() {
 	/** @returns the pages waited for when all but those given are missing */
 	return (here: readonly number[], name: string, ...values: number[]): (number | string)[] => {
 		const missing = new MissingMap(map, Uint8Array.of(0xff, 0xff), 16);
-		for (const pageIndex of here) missing.arrived(pageIndex);
+		for (const pageIndex of here) {
+			missing.arrived(pageIndex);
+			missing.touch(pageIndex);
+		}
 		const waited: (number | string)[] = [];
 		const arrive = callback((pageIndex) => {
 			const wanted = missing.has(pageIndex) ? pageIndex : pageIndex + 1;
 			waited.push(wanted);
 			missing.arrived(wanted);
+			missing.touch(wanted);
 		});
 		(exports[WATCHED.arrive] as WebAssembly.Table).set(0, arrive);
 		try {

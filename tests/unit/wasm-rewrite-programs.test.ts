@@ -113,6 +113,7 @@ function takeAway(live: LiveInstance, watched: WebAssembly.Exports) {
 		const start = pageIndex * PAGE_BYTES;
 		live.memory.set(whole.subarray(start, start + PAGE_BYTES), start);
 		missing.arrived(pageIndex);
+		missing.touch(pageIndex);
 	};
 	const arrive = callback((pageIndex) => {
 		faults++;

@@ -31,6 +31,7 @@ const Word = {
 	faults: 5,
 	minorFaults: 6,
 	samples: 7,
+	touched: 9,
 	/** What the worker waits on: changes with each record, and at the end. */
 	wake: 8,
 	count: 16,
@@ -229,6 +230,7 @@ export class InboxWriter {
 			minorFaults: Atomics.load(this.#words, Word.minorFaults),
 			blockedMs: new Float64Array(control, BLOCKED_OFFSET, 1)[0]!,
 			latenciesMs: Array.from(new Float64Array(control, SAMPLES_OFFSET, samples)),
+			touchedPages: Atomics.load(this.#words, Word.touched),
 		};
 	}
 }
@@ -349,6 +351,11 @@ export class InboxReader {
 	/** Counts a touch that asks for a page. */
 	countFault(): void {
 		Atomics.add(this.#words, Word.faults, 1);
+	}
+
+	/** Counts the first touch of a page that was owed. */
+	countTouched(): void {
+		Atomics.add(this.#words, Word.touched, 1);
 	}
 
 	/** Counts a touch of a page that had come. */

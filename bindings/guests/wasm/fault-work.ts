@@ -65,21 +65,34 @@ export class FaultWork {
 		return false;
 	}
 
+	/** Nothing is missing any more. */
+	end(): void {
+		this.#missing.end();
+	}
+
 	/** What instrumented code calls: the page is missing, or what is accessed goes on into the next one. */
 	arrive(pageIndex: number): void {
 		if (this.#missing.has(pageIndex)) this.#fetch(pageIndex);
+		else if (this.#missing.touch(pageIndex)) this.#inbox.countTouched();
 		else if (this.#missing.has(pageIndex + 1)) this.#fetch(pageIndex + 1);
 	}
 
 	/** Returns once the pages of a range are there. */
 	touch(pointer: number, byteLength: number): void {
-		if (this.remaining === 0 || byteLength === 0) return;
+		if (byteLength === 0) return;
 		const last = Math.floor((pointer + byteLength - 1) / PAGE_BYTES);
 		for (let page = Math.floor(pointer / PAGE_BYTES); page <= last; page++)
 			if (this.#missing.has(page)) this.#fetch(page);
+			else if (this.#missing.touch(page)) this.#inbox.countTouched();
 	}
 
+	/** Brings a page that is touched now. */
 	#fetch(pageIndex: number): void {
+		this.#bring(pageIndex);
+		if (this.#missing.touch(pageIndex)) this.#inbox.countTouched();
+	}
+
+	#bring(pageIndex: number): void {
 		const here = this.#inbox.recordOf(pageIndex);
 		if (here !== undefined) {
 			this.#take(here);

@@ -275,6 +275,7 @@ export class WorkerGuest {
 	#endFaults(): object {
 		const remaining = this.#faults?.remaining ?? 0;
 		if (remaining > 0) throw new GuestError("state", `end: ${remaining} pages are still missing`);
+		this.#faults?.end();
 		// The table of code that may come to run again must not keep what was shared.
 		if (this.#faults !== undefined) this.instance.live.onArrive(waitingVariant(this.#tracker), () => undefined);
 		this.#faults = undefined;
@@ -383,6 +384,7 @@ async function prepareCode(live: LiveCode, tracker: TrackerName, isFaulting: boo
 function rehearseFaults(map: WebAssembly.Memory, pageCount: number): void {
 	const missing = new MissingMap(map, new Uint8Array(bitsByteLength(pageCount)).fill(1, 0, 1), pageCount);
 	missing.arrived(0);
+	missing.end();
 }
 
 /** Runs a job that nobody shares the thread with. */
