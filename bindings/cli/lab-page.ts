@@ -12,11 +12,63 @@ import type { LabOutcome } from "./lab-outcome.ts";
 use([BarChart, LineChart, AriaComponent, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
 const WIDTH = 760;
-const HEIGHT = 400;
+const HEIGHT = 420;
 const DASHES = ["solid", "dashed", "dotted", [12, 3, 3, 3], [2, 6], [16, 6], [6, 2, 2, 2, 2, 2], [20, 4]] as const;
 const SYMBOLS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle", "emptyDiamond"];
 /** Dark enough on white, and apart in grey. */
 const COLOURS = ["#000000", "#1f5fa8", "#a83a1f", "#2e7d32", "#6a3a9c", "#7a6a00", "#00696b", "#8c1d5b"];
+
+/** Of bars: from dark to light, so that grey tells them apart as well, under patterns. */
+const FILLS = ["#4d4d4d", "#d9d9d9", "#9cc3e6", "#ffffff", "#f2c6a0", "#b7dfb9", "#cfc0e3", "#e6dca0"];
+/** One for each fill, in its order: none, dots, stripes one way, the other way, chequers, wide stripes. */
+const DECALS = [
+	{ symbol: "none" },
+	{
+		symbol: "circle",
+		symbolSize: 0.7,
+		dashArrayX: [
+			[8, 8],
+			[0, 8, 8, 0],
+		],
+		dashArrayY: [6, 0],
+		color: "rgba(0,0,0,0.6)",
+	},
+	{ symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: Math.PI / 4, color: "rgba(0,0,0,0.6)" },
+	{ symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: -Math.PI / 4, color: "rgba(0,0,0,0.6)" },
+	{
+		symbol: "rect",
+		symbolSize: 1,
+		dashArrayX: [
+			[8, 8],
+			[0, 8, 8, 0],
+		],
+		dashArrayY: [8, 0],
+		color: "rgba(0,0,0,0.35)",
+	},
+	{ symbol: "rect", dashArrayX: [1, 0], dashArrayY: [5, 5], color: "rgba(0,0,0,0.5)" },
+];
+const FONT = "sans-serif";
+const LEGEND_TOP = 38;
+const LEGEND_ROW = 32;
+const LEGEND_SYMBOL = 44;
+const LEGEND_GAP = 18;
+/** Mean width of a character of the legend, in pixels, on the wide side. */
+const CHARACTER_WIDTH = 7.2;
+
+/** Rows that the legend's entries fill. */
+function legendRows(series: ReportFigure["series"]): number {
+	let rows = 1;
+	let used = 0;
+	for (const { name } of series) {
+		const width = LEGEND_SYMBOL + 8 + name.length * CHARACTER_WIDTH + LEGEND_GAP;
+		if (used + width > WIDTH && used > 0) {
+			rows++;
+			used = 0;
+		}
+		used += width;
+	}
+	return rows;
+}
 
 /** The page. */
 export function labPage(outcomes: readonly LabOutcome[]): string {
@@ -75,11 +127,19 @@ function chartOptions({
 	return {
 		animation: false,
 		backgroundColor: "#ffffff",
-		color: COLOURS,
-		aria: { enabled: true, decal: { show: categories !== undefined } },
-		title: { text: title, textStyle: { fontSize: 14, fontWeight: "normal" } },
-		legend: { top: 24, itemWidth: 44, type: "plain" },
-		grid: { top: 84, left: 80, right: 24, bottom: 52 },
+		color: categories === undefined ? COLOURS : FILLS,
+		textStyle: { fontFamily: FONT },
+		aria: { enabled: true, decal: { show: categories !== undefined, decals: DECALS } },
+		title: { text: title, left: 0, textStyle: { fontSize: 14, fontWeight: "normal", fontFamily: FONT } },
+		legend: {
+			top: LEGEND_TOP,
+			left: 0,
+			itemWidth: LEGEND_SYMBOL,
+			itemGap: LEGEND_GAP,
+			type: "plain",
+			textStyle: { fontFamily: FONT },
+		},
+		grid: { top: LEGEND_TOP + legendRows(series) * LEGEND_ROW + 12, left: 80, right: 24, bottom: 52 },
 		xAxis: {
 			type: categories === undefined ? "value" : "category",
 			...(categories === undefined ? {} : { data: [...categories] }),
@@ -100,7 +160,12 @@ function chartOptions({
 						...{ symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 7 },
 						lineStyle: { type: DASHES[i % DASHES.length], width: 2 },
 					}
-				: { type: "bar", name, data: categories.map((_, at) => points.find(([x]) => x === at)?.[1] ?? 0) },
+				: {
+						type: "bar",
+						name,
+						itemStyle: { borderColor: "#000000", borderWidth: 1 },
+						data: categories.map((_, at) => points.find(([x]) => x === at)?.[1] ?? 0),
+					},
 		),
 	};
 }
