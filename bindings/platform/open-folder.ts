@@ -28,19 +28,30 @@ export async function openFolder(files: FolderFiles, path: string): Promise<Stor
 	}
 }
 
-/** Makes missing folders from the top down, each durable before the next. */
+/**
+ * Makes missing folders from the top down, each durable before the next. One that exists is made durable too: whoever made it
+ * may have stopped before that, and with it everything that is put into it would be lost.
+ */
 async function makeFolders(files: FolderFiles, path: string): Promise<void> {
 	const slash = path.lastIndexOf("/");
 	const parent = slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
+	let isNew = true;
 	try {
 		await files.makeFolder(path);
 	} catch (error) {
-		if (hasCode(error, "EEXIST")) return;
-		if (!hasCode(error, "ENOENT") || parent === path) throw error;
-		await makeFolders(files, parent);
-		return makeFolders(files, path);
+		if (hasCode(error, "ENOENT") && parent !== path) {
+			await makeFolders(files, parent);
+			return makeFolders(files, path);
+		}
+		if (!hasCode(error, "EEXIST")) throw error;
+		isNew = false;
 	}
-	await files.syncFolder(parent);
+	try {
+		await files.syncFolder(parent);
+	} catch (error) {
+		// What lies in a folder that we may not read was not made by us.
+		if (isNew || !["EACCES", "EPERM"].some((code) => hasCode(error, code))) throw error;
+	}
 }
 
 /** The file `format` comes last: where it is, everything else is. */

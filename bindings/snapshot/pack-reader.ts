@@ -53,7 +53,7 @@ export class PackReader {
 	readonly #registry: PackRegistry;
 	readonly #open = new Map<number, OpenPack>();
 	readonly #indexes = new ByteCache<number, PackIndex>(INDEX_CACHE_BYTES, (index) => index.memoryBytes);
-	readonly #frames = new ByteCache<string, BatchFrame>(FRAME_CACHE_BYTES, (frame) => frame.bytes.byteLength);
+	readonly #frames = new ByteCache<number, BatchFrame>(FRAME_CACHE_BYTES, (frame) => frame.bytes.byteLength);
 
 	constructor(engine: Engine, objects: ObjectAccess, registry: PackRegistry) {
 		this.#engine = engine;
@@ -72,9 +72,19 @@ export class PackReader {
 		if (index !== undefined) this.#indexes.set(slot, index);
 	}
 
+	/** What a pack holds, if nothing has to be read for it. */
+	indexAtHand(slot: number): PackIndex | undefined {
+		return this.#open.get(slot)?.index ?? this.#indexes.get(slot);
+	}
+
+	/** The batch that begins at this offset of a pack, if nothing has to be read for it. */
+	frameAtHand(slot: number, offset: number): BatchFrame | undefined {
+		return this.#frames.get(frameKey(slot, offset));
+	}
+
 	/** What a pack holds. @throws {SnapshotError} `missing`, `corrupt`, … */
 	async index(slot: number): Promise<PackIndex> {
-		const known = this.#open.get(slot)?.index ?? this.#indexes.get(slot);
+		const known = this.indexAtHand(slot);
 		if (known !== undefined) return known;
 		const pack = this.#registry.get(slot);
 		const index = await this.#readIndex(pack);
@@ -86,7 +96,7 @@ export class PackReader {
 	async frame(slot: number, entry: number): Promise<BatchFrame> {
 		const index = await this.index(slot);
 		const offset = index.frameOffset(entry);
-		const known = this.#frames.get(`${slot} ${offset}`);
+		const known = this.frameAtHand(slot, offset);
 		if (known !== undefined) return known;
 		const byteLength = spanBytes(index, spanAround(index, entry));
 		const open = this.#open.get(slot);
@@ -135,7 +145,7 @@ export class PackReader {
 	}
 
 	#keep(slot: number, frame: BatchFrame, offset: number): BatchFrame {
-		this.#frames.set(`${slot} ${offset}`, frame);
+		this.#frames.set(frameKey(slot, offset), frame);
 		return frame;
 	}
 
@@ -202,6 +212,9 @@ function spanBytes(index: PackIndex, { first, count }: BatchSpan): number {
 	return FRAME_HEADER_BYTES + index.payloadOffset(last) + index.byteLength(last);
 }
 
+/** A pack's offsets stay far below 2^32, and slots below 2^20. */
+const frameKey = (slot: number, offset: number): number => slot * 2 ** 32 + offset;
+
 /** Neighbouring batches that are read in one go. */
 export interface SpanGroup {
 	readonly offset: number;
@@ -230,6 +243,8 @@ class ByteCache<Key, Value> {
 	readonly #sizeOf: (value: Value) => number;
 	readonly #values = new Map<Key, Value>();
 	#byteLength = 0;
+	/** What was used last of all. */
+	#latest: { readonly key: Key; readonly value: Value } | undefined;
 
 	constructor(limit: number, sizeOf: (value: Value) => number) {
 		this.#limit = limit;
@@ -237,10 +252,12 @@ class ByteCache<Key, Value> {
 	}
 
 	get(key: Key): Value | undefined {
+		if (key === this.#latest?.key) return this.#latest.value;
 		const value = this.#values.get(key);
 		if (value === undefined) return undefined;
 		this.#values.delete(key);
 		this.#values.set(key, value);
+		this.#latest = { key, value };
 		return value;
 	}
 
@@ -249,6 +266,7 @@ class ByteCache<Key, Value> {
 		if (old !== undefined) this.#byteLength -= this.#sizeOf(old);
 		this.#values.delete(key);
 		this.#values.set(key, value);
+		this.#latest = { key, value };
 		this.#byteLength += this.#sizeOf(value);
 		for (const [oldest, held] of this.#values) {
 			if (this.#byteLength <= this.#limit || oldest === key) break;

@@ -1,13 +1,14 @@
 /**
- * The contents that snapshots of a store hold already, so that the next one can share them.
+ * The contents that snapshots of a store hold already, pages and code, so that the next one can share them.
  *
- * Only packs of kept snapshots are in it: what a writer has not committed may be deleted at any moment. Whether a writer may
- * refer to a pack is a matter of its reservation ({@link usablePacks}): the pack was there when the writer looked, after it
- * had made its reservation, and was not condemned.
+ * Only objects of kept snapshots are in it: what a writer has not committed may be deleted at any moment. Whether a writer may
+ * refer to an object is a matter of its reservation ({@link usableObjects}): it was there when the writer looked, after it had
+ * made its reservation, and was not condemned.
  */
 import { objectName } from "./image.ts";
 import type { ObjectReference } from "./image-builder.ts";
 import { SnapshotError } from "./image-error.ts";
+import type { StoredResource } from "./manifest.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import type { PackIndex } from "./pack-index.ts";
 import { readCondemned } from "./prune-list.ts";
@@ -21,6 +22,10 @@ export class Contents {
 	/** Slots of the packs of each manifest that was taken in. */
 	readonly #manifests = new Map<string, readonly number[]>();
 	readonly #slots = new Set<number>();
+	/** Stored code by its SHA-256. */
+	readonly #resources = new Map<string, StoredResource[]>();
+	/** Objects of code that have been read once: they have their SHA-256. */
+	readonly #readable = new Set<string>();
 	#directory: PackDirectory;
 
 	/** @param limit - pages that the directory holds at most. */
@@ -49,6 +54,26 @@ export class Contents {
 		this.#directory.add(slot, index);
 	}
 
+	/**
+	 * Code with this SHA-256 that the store has and a writer may refer to. It has been read once: whoever shares it gives no
+	 * bytes of his own that could take its place.
+	 */
+	async resource(hash: string, usable: ReadonlySet<string>): Promise<StoredResource | undefined> {
+		for (const resource of this.#resources.get(hash) ?? []) {
+			const name = objectName(resource.identity);
+			if (!usable.has(name)) continue;
+			if (this.#readable.has(name)) return resource;
+			try {
+				await this.#catalog.resource(resource);
+				this.#readable.add(name);
+				return resource;
+			} catch (error) {
+				if (!(error instanceof SnapshotError)) throw error; // a damaged one is not shared
+			}
+		}
+		return undefined;
+	}
+
 	/** Packs of snapshots that are no more stay in the directory, unused, until half of a full one is theirs. */
 	#forget(present: ReadonlySet<string>): void {
 		for (const name of this.#manifests.keys()) if (!present.has(name)) this.#manifests.delete(name);
@@ -67,6 +92,7 @@ export class Contents {
 		const slots: number[] = [];
 		try {
 			const start = await this.#catalog.manifestStart(manifest);
+			for (const resource of start.description.resources) this.#noteResource(resource);
 			for (const pack of start.packs) {
 				const slot = registry.slotOf(pack);
 				slots.push(slot);
@@ -78,12 +104,19 @@ export class Contents {
 		}
 		this.#manifests.set(name, slots);
 	}
+
+	#noteResource(resource: StoredResource): void {
+		const known = this.#resources.get(resource.hash) ?? [];
+		const name = objectName(resource.identity);
+		if (known.some(({ identity }) => objectName(identity) === name)) return;
+		this.#resources.set(resource.hash, [...known, resource]);
+	}
 }
 
-/** Names of the packs that a writer with this reservation may refer to. */
-export async function usablePacks(catalog: Catalog, condemned: Condemned): Promise<ReadonlySet<string>> {
-	// The list of condemned objects is read before the packs are listed: what leaves it in between has been deleted.
+/** Names of the packs and the code that a writer with this reservation may refer to. */
+export async function usableObjects(catalog: Catalog, condemned: Condemned): Promise<ReadonlySet<string>> {
+	// The list of condemned objects is read before the others are listed: what leaves it in between has been deleted.
 	const dead = new Set((await readCondemned(catalog, condemned)).map(({ name }) => name));
-	const present = await catalog.plain.list("pack");
+	const present = [...(await catalog.plain.list("pack")), ...(await catalog.plain.list("resource"))];
 	return new Set(present.map(objectName).filter((name) => !dead.has(name)));
 }

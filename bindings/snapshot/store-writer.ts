@@ -293,9 +293,10 @@ export class SnapshotWriter implements PageSink {
 	async #holds({ slot, entry }: Location, wanted: BatchPart): Promise<boolean> {
 		const { packs } = this.#parts.catalog;
 		try {
-			const index = await packs.index(slot);
+			// Most pages lie where the page before them does: nothing is awaited for those.
+			const index = packs.indexAtHand(slot) ?? (await packs.index(slot));
 			if (!isSame(index.hash(entry), wanted.hash)) return false;
-			const { bytes } = await packs.frame(slot, entry);
+			const { bytes } = packs.frameAtHand(slot, index.frameOffset(entry)) ?? (await packs.frame(slot, entry));
 			const from = index.payloadOffset(entry);
 			const payload = bytes.subarray(from, from + index.byteLength(entry));
 			if (index.kind(entry) === wanted.kind) return isSame(payload, wanted.payload);

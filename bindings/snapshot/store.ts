@@ -28,7 +28,7 @@ import { WriterWatch } from "./prune-writers.ts";
 import { ManifestSeal, type Sealing } from "./seal.ts";
 import { FingerprintedObjects, SealedObjects } from "./seal-objects.ts";
 import { Catalog } from "./store-catalog.ts";
-import { Contents, usablePacks } from "./store-contents.ts";
+import { Contents, usableObjects } from "./store-contents.ts";
 import { Heads } from "./store-heads.ts";
 import { infoOf, type SnapshotInfo } from "./store-info.ts";
 import { PlainObjects } from "./store-objects.ts";
@@ -137,12 +137,17 @@ export class SnapshotStore {
 			random: this.#random,
 		});
 		try {
-			const usable = await usablePacks(catalog, condemned);
+			const usable = await usableObjects(catalog, condemned);
 			const sequence = (await this.#contents.refresh()) + 1;
 			const resolved = parent === undefined ? undefined : await catalog.resolveId(parent);
 			if (resolved !== undefined && resolved.table.pageCount > layout.pageCount)
 				throw new RangeError(`layout.pageCount: the parent has ${resolved.table.pageCount} pages`);
-			const known: readonly StoredResource[] = resolved?.manifest.description.resources ?? [];
+			const known: StoredResource[] = [...(resolved?.manifest.description.resources ?? [])];
+			for (const { hash } of layout.resources) {
+				if (known.some((resource) => resource.hash === hash)) continue;
+				const stored = await this.#contents.resource(hash, usable);
+				if (stored !== undefined) known.push(stored);
+			}
 			return new SnapshotWriter({
 				catalog,
 				contents: this.#contents,

@@ -9,6 +9,7 @@ import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { MAX_BATCH_PAGES, PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import type { Store } from "../../bindings/ports/store.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import { toHex } from "../../bindings/wire/digest.ts";
 import { acceptPages, assertIs, guestOf, remember, restoreAll, save } from "../simulation/snapshot-store-world.ts";
 
 const test = suite("snapshot store: contents that are shared");
@@ -55,6 +56,47 @@ test("four guests of one program take at most 1.3 times the room of one, whoever
 	}
 	const ratio = (await bytesOf(store)) / one;
 	assert.ok(ratio <= 1.3, `${ratio} times`);
+});
+
+/** A snapshot of a guest with this code. @returns its id, and whether the code had to be given. */
+async function saveWithCode(snapshots: SnapshotStore, guest: MemoryGuest, code: Uint8Array<ArrayBuffer>) {
+	const hash = toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", code)));
+	const resources = [{ name: "code", hash, byteLength: code.byteLength }];
+	const writer = await snapshots.begin({ layout: { ...guest.state.layout(), resources } });
+	const isMissing = writer.missingResources.length > 0;
+	if (isMissing) await writer.addResource(hash, code);
+	await acceptPages(writer, guest);
+	const { id } = await writer.commit({ state: guest.getState() });
+	return { id, hash, isMissing };
+}
+
+test("code is stored once for all guests that run it, and outlives the snapshot that brought it", async () => {
+	const { random, store, open } = world(12);
+	const code = random.fill(new Uint8Array(50_000));
+	const first = await saveWithCode(open(), guestOf(random, 3), code);
+	const second = await saveWithCode(open(), guestOf(random, 3), code);
+	assert.equal([first.isMissing, second.isMissing], [true, false]);
+	assert.is((await store.list("snapshots/resources/")).length, 1);
+	await open().delete(first.id);
+	await open().prune({ deadWriters: "all" });
+	await open().verify(second.id);
+	assert.equal(await (await open().open(second.id)).resource(second.hash), code);
+	await open().delete(second.id);
+	await open().prune({ deadWriters: "all" });
+	assert.equal(await store.list("snapshots/resources/"), []);
+});
+
+test("code that is damaged in the store is asked for again", async () => {
+	const { random, store, open } = world(13);
+	const code = random.fill(new Uint8Array(5000));
+	await saveWithCode(open(), guestOf(random, 3), code);
+	const [name] = await store.list("snapshots/resources/");
+	const bytes = await store.get(name!);
+	await store.delete(name!);
+	await store.put(name!, bytes.with(2000, bytes[2000]! ^ 1));
+	const again = await saveWithCode(open(), guestOf(random, 3), code);
+	assert.ok(again.isMissing);
+	await open().verify(again.id);
 });
 
 test("zero pages cost nothing, however many", async () => {
