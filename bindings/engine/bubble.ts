@@ -15,7 +15,7 @@ export type BubbleFault =
 
 /** Options of a {@link BubblingQueue}. */
 export interface BubblingOptions {
-	/** Pivots kept, 1 … 64. 7 was best in the paper (PC-8); *turns* does best with 5. */
+	/** Pivots kept, 1 … 64. 7 was best in the paper (PC-8); *turns* with 3. */
 	readonly pivots?: number;
 	/** Where bubbles grow. Default `dual`. */
 	readonly direction?: "dual" | "forward" | "backward";

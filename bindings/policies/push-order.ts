@@ -22,7 +22,7 @@ export type PushOrder =
 
 /** What {@link prepaging} takes. */
 export interface PrepagingOptions {
-	/** Faults around which bubbles grow at a time: 7 by default with edges (the paper's best, PC-8), 5 with turns. */
+	/** Faults around which bubbles grow at a time: 7 by default with edges (the paper's best, PC-8), 3 with turns. */
 	readonly pivots?: number;
 	/** Where they grow; `dual` by default. */
 	readonly direction?: "dual" | "forward" | "backward";
@@ -51,7 +51,7 @@ export function activePush(): PushOrder {
  * @throws RangeError for fewer than 1 or more than 64 pivots.
  */
 export function prepaging(options: PrepagingOptions = {}): PushOrder {
-	const { order = "edges", direction = "dual", pivots = order === "turns" ? 5 : 7 } = options;
+	const { order = "edges", direction = "dual", pivots = order === "turns" ? 3 : 7 } = options;
 	if (!Number.isInteger(pivots) || pivots < 1 || pivots > 64)
 		throw new RangeError(`pivots: must be an integer from 1 to 64, got ${pivots}`);
 	return { variant: "prepaging", pivots, direction, order };

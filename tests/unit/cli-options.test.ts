@@ -65,7 +65,7 @@ test("the order in which pages follow is named by one word", () => {
 	assert.equal(orderOf("--push", "active"), { variant: "push" });
 	assert.equal(orderOf("--push", "demand"), { variant: "demand", pushAfterMs: 3000 });
 	assert.equal(orderOf("--push", "prepaging"), { variant: "prepaging", pivots: 7, direction: "dual", order: "edges" });
-	assert.equal(orderOf("--push", "turns"), { variant: "prepaging", pivots: 5, direction: "dual", order: "turns" });
+	assert.equal(orderOf("--push", "turns"), { variant: "prepaging", pivots: 3, direction: "dual", order: "turns" });
 });
 
 test.run();

@@ -89,7 +89,7 @@ test("a window never closes for good", () => {
 
 test("push orders are plain data, and say what is wrong with their options", () => {
 	assert.equal(prepaging(), { variant: "prepaging", pivots: 7, direction: "dual", order: "edges" });
-	assert.equal(prepaging({ order: "turns" }), { variant: "prepaging", pivots: 5, direction: "dual", order: "turns" });
+	assert.equal(prepaging({ order: "turns" }), { variant: "prepaging", pivots: 3, direction: "dual", order: "turns" });
 	assert.equal(activePush(), { variant: "push" });
 	assert.equal(demandPaging(), { variant: "demand" });
 	assert.equal(demandPaging(5), { variant: "demand", pushAfterMs: 5 });
