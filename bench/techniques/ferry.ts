@@ -25,7 +25,7 @@ export interface FerryLoad {
 /** How to move. */
 export type CrossingOptions = Pick<
 	MoveOrder,
-	"technique" | "verification" | "push" | "bandwidthBytesPerMs" | "deltaCachePages" | "downtimeLimitMs"
+	"technique" | "verification" | "push" | "checkpoints" | "bandwidthBytesPerMs" | "deltaCachePages" | "downtimeLimitMs"
 >;
 
 /** One move, as measured. */
@@ -33,6 +33,8 @@ export interface Crossing {
 	readonly metrics: MoveMetrics;
 	/** Longest time between two answers around the move, in ms; 0 without a client. */
 	readonly longestGapMs: number;
+	/** Answers while the move was under way, per second; 0 without a client. */
+	readonly answersPerSecond: number;
 }
 
 /** Where the processes run, and what the guest is. */
@@ -95,13 +97,16 @@ export class Ferry {
 		if (options.technique !== "post-copy") await host.order("prepare", {});
 		await this.#client?.untilAnswered(this.#client.answered + 100);
 		const answeredBefore = Math.max(0, (this.#client?.answered ?? 0) - 1);
+		const startedMs = this.#platform.clock.now();
 		const report = await host.order("move", { ...options, target: door, clients: target.hello.clients });
 		if (report.outcome !== "moved") throw new Error(`${report.outcome}: ${report.failure?.message}`);
+		const answers = Math.max(0, (this.#client?.answered ?? 0) - answeredBefore - 1);
+		const answersPerSecond = (1000 * answers) / (this.#platform.clock.now() - startedMs);
 		[this.#here, this.#there] = [this.#there, this.#here];
 		await this.#client?.untilAnswered(this.#client.answered + AROUND_MS);
 		const times = this.#client?.answeredAtMs.slice(answeredBefore) ?? [];
 		const gaps = times.slice(1).map((at, index) => at - times[index]!);
-		return { metrics: report.metrics, longestGapMs: Math.max(0, ...gaps) };
+		return { metrics: report.metrics, longestGapMs: Math.max(0, ...gaps), answersPerSecond };
 	}
 
 	async close(): Promise<void> {

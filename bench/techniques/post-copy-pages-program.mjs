@@ -29,9 +29,9 @@ function fill(host, mebibytes) {
 	return host.byteLength;
 }
 
-/** Page 0 holds a counter; each call changes the next pages of a walk that comes by all of them. */
-function change(host, count) {
-	const pages = host.byteLength / PAGE_BYTES;
+/** Page 0 holds a counter; each call changes the next pages of a walk that comes by all of them, or by the hot ones. */
+function change(host, count, hotPages) {
+	const pages = hotPages ?? host.byteLength / PAGE_BYTES;
 	for (let i = 0; i < count; i++) {
 		const step = host.readWord(0);
 		host.writeWord(0, step + 1);
@@ -53,7 +53,8 @@ export default defineProgram({
 		return {
 			call(request) {
 				if (request.fillMiB !== undefined) return fill(host, request.fillMiB);
-				return change(host, request.request.changePages);
+				const { changePages, hotPages } = request.request;
+				return change(host, changePages, hotPages);
 			},
 		};
 	},
