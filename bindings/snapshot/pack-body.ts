@@ -6,6 +6,7 @@
  *                  whole before they can be stored (encrypted ones, and those whose SHA-256 is wanted)
  */
 import type { ObjectWriter } from "../ports/store-pieces.ts";
+import { SnapshotError } from "./image-error.ts";
 
 /** Bytes of a chunk: one call of the system each. Memory that is used again is 3 to 10 times as fast as fresh memory. */
 const CHUNK_BYTES: number = 2 * 1024 * 1024;
@@ -16,7 +17,7 @@ const MAX_CHUNKS = 3;
 export interface PackBody {
 	/** Copies bytes behind those before; resolves once the caller's may change. @throws the store's failure. */
 	append(bytes: Uint8Array): Promise<void>;
-	/** A copy of what was appended. */
+	/** A copy of what was appended. @throws {SnapshotError} `busy` while it is finished: it can be read again when it is stored. */
 	read(offset: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>>;
 	/** Makes the whole object durable. @returns its SHA-256 in hex where manifests are signed, else empty. */
 	finish(): Promise<string>;
@@ -63,6 +64,7 @@ export class StreamedBody implements PackBody {
 	/** Where the chunk that is filled begins in the object. */
 	#chunkAt = 0;
 	#failure: { readonly error: unknown } | undefined;
+	#isFinishing = false;
 
 	constructor(writer: ObjectWriter, chunks: ChunkPool) {
 		this.#writer = writer;
@@ -87,6 +89,7 @@ export class StreamedBody implements PackBody {
 		if (written > 0) {
 			await Promise.all(this.#writing);
 			this.#check();
+			if (this.#isFinishing) throw new SnapshotError("busy", "the pack is just being finished");
 			await this.#writer.readInto(offset, bytes.subarray(0, written));
 		}
 		const from = offset + written - this.#chunkAt;
@@ -98,6 +101,7 @@ export class StreamedBody implements PackBody {
 		if (this.#chunk !== undefined) this.#flush();
 		await Promise.all(this.#writing);
 		this.#check();
+		this.#isFinishing = true;
 		await this.#writer.finish();
 		return "";
 	}
