@@ -91,6 +91,8 @@ async function buildDist() {
 		"guests-v86": "bindings/guests/v86/index.ts",
 		"host-node": "bindings/cli/host-node.ts",
 		"host-deno": "bindings/cli/host-deno.ts",
+		"v86-host-node": "bindings/cli/v86-host-node.ts",
+		"v86-host-deno": "bindings/cli/v86-host-deno.ts",
 	};
 	for (const name of existsSync("bindings/platform") ? readdirSync("bindings/platform", { recursive: true }) : [])
 		if (String(name).endsWith("-worker.ts"))
@@ -110,6 +112,7 @@ async function buildDist() {
 		await build({
 			...common,
 			entryPoints: { pageferry: "bindings/cli/main.ts" },
+			external: ["v86"],
 			// The lab and its charts are chunks of their own: other commands do not load them.
 			splitting: true,
 			chunkNames: "pageferry-[name]-[hash]",

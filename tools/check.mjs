@@ -20,7 +20,13 @@ const script = (path) => [process.execPath, join(root, "node_modules", path)];
 const deno = denoPath();
 // What Deno may run: both entries, and the worker and process entries, which nothing imports.
 const denoEntries = () => [
-	...["bindings/index.ts", "bindings/deno.ts", "bindings/guests/v86/index.ts", "bindings/cli/host-deno.ts"],
+	...[
+		"bindings/index.ts",
+		"bindings/deno.ts",
+		"bindings/guests/v86/index.ts",
+		"bindings/cli/host-deno.ts",
+		"bindings/cli/v86-host-deno.ts",
+	],
 	...projectFiles().filter((path) => /^bindings\/platform\/(deno\/.*|[^/]*)\.ts$/.test(path)),
 ];
 

@@ -127,25 +127,34 @@ function buildAssets(hash) {
 
 	for (const [guest, { architecture, meta, modules }] of Object.entries(KERNELS)) {
 		const archive = archiveOf(architecture);
-		const folder = fetched(archive, archive.newestKernel(meta));
-		const kernel = readdirSync(join(folder, "boot")).find((name) => name.startsWith("vmlinuz-"));
-		const tree = join(folder, "lib/modules", kernel.slice("vmlinuz-".length), "kernel");
-		const found = modules.filter((module) => existsSync(join(tree, module)));
-		const files = found.map((module) => ({
-			path: `lib/modules/${module.replace(/^.*\//, "")}`,
-			mode: 0o644,
-			bytes: readFileSync(join(tree, module)),
-		}));
-		const order = {
-			path: "lib/modules/order",
-			mode: 0o644,
-			bytes: Buffer.from(`${files.map(({ path }) => `/${path}`).join("\n")}\n`),
-		};
-		mkdirSync(join(made, guest));
-		copyFileSync(join(folder, "boot", kernel), join(made, guest, "vmlinuz"));
-		writeInitramfs(join(made, guest, "initramfs.gz"), [...programs, ...files, order]);
+		addKernel(join(made, guest), fetched(archive, archive.newestKernel(meta)), modules, programs);
 	}
+	writeManifest(made, hash, packages);
+	install(made, join(FOLDER, "assets"));
+}
 
+/** A kernel and its initramfs. */
+function addKernel(place, folder, modules, programs) {
+	const kernel = readdirSync(join(folder, "boot")).find((name) => name.startsWith("vmlinuz-"));
+	const tree = join(folder, "lib/modules", kernel.slice("vmlinuz-".length), "kernel");
+	const found = modules.filter((module) => existsSync(join(tree, module)));
+	const files = found.map((module) => ({
+		path: `lib/modules/${module.replace(/^.*\//, "")}`,
+		mode: 0o644,
+		bytes: readFileSync(join(tree, module)),
+	}));
+	const order = {
+		path: "lib/modules/order",
+		mode: 0o644,
+		bytes: Buffer.from(`${files.map(({ path }) => `/${path}`).join("\n")}\n`),
+	};
+	mkdirSync(place);
+	copyFileSync(join(folder, "boot", kernel), join(place, "vmlinuz"));
+	writeInitramfs(join(place, "initramfs.gz"), [...programs, ...files, order]);
+}
+
+/** Written last: a folder that has it is complete. */
+function writeManifest(made, hash, packages) {
 	const files = Object.fromEntries(
 		readdirSync(made, { recursive: true })
 			.map(String)
@@ -162,7 +171,6 @@ function buildAssets(hash) {
 			]),
 	);
 	writeFileSync(join(made, "manifest.json"), `${JSON.stringify({ recipe: hash, packages, files }, null, "\t")}\n`);
-	install(made, join(FOLDER, "assets"));
 }
 
 /** What a run that was killed has left behind. */

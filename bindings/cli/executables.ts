@@ -19,9 +19,17 @@ class MissingError extends Error {
  */
 const COMPILE_AT_SETUP = "--no-wasm-lazy-compilation";
 
-/** @param dist - URL of the folder with the built entries. @throws {MissingError} */
-export function hostCommand(runtime: RuntimeName, dist: URL): Pick<ProcessCommand, "executable" | "args"> {
-	const entry = fileURLToPath(new URL(`host-${runtime}.js`, dist));
+/**
+ * @param dist - URL of the folder with the built entries
+ * @param host - which of them
+ * @throws {MissingError}
+ */
+export function hostCommand(
+	runtime: RuntimeName,
+	dist: URL,
+	host: "host" | "v86-host" = "host",
+): Pick<ProcessCommand, "executable" | "args"> {
+	const entry = fileURLToPath(new URL(`${host}-${runtime}.js`, dist));
 	if (!existsSync(entry)) throw new MissingError(`${entry} is missing: build it with npm run build`);
 	if (runtime === "node") return { executable: process.execPath, args: [COMPILE_AT_SETUP, entry] };
 	const args = ["run", "--quiet", "--no-prompt", "--allow-all", `--v8-flags=${COMPILE_AT_SETUP}`, entry];

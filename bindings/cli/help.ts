@@ -11,6 +11,9 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry lab faults [--technique NAMES] [--seconds N] [--runs N] [--seed N] [--replay CASE|FILE]
                              every technique under drawn faults in virtual time: new seeds each time, for 60 s; a failure
                              prints its case and its trace, and --replay plays it again
+  pageferry demo --guest v86 [options]
+                             a Linux in v86 is moved live into another process while its programs work (npm run guests
+                             prepares it); takes --technique pre-copy|stop-and-copy, --to, --verification, --bandwidth, --json
   pageferry guests           not yet
   pageferry --version
   pageferry --help           pageferry demo --help says the same

@@ -16,7 +16,8 @@ import { messageWithCauses } from "./failure.ts";
 import { HELP } from "./help.ts";
 import { HostEndedError } from "./host-process.ts";
 import { type DemoOptions, NotYetError, parseDemoOptions, UsageError } from "./options.ts";
-import { lastWords, report } from "./report.ts";
+import { lastWords, report, v86Report } from "./report.ts";
+import { asksForGuest, parseV86DemoOptions } from "./v86-options.ts";
 
 /** Signals that end the command in order, and the exit code of each. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -59,7 +60,18 @@ async function main(args: readonly string[]): Promise<number> {
 	if (command === "guests")
 		throw new NotYetError(`not yet: \`pageferry ${command}\` has nothing to run in this version`);
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
-	return demo(parseDemoOptions(rest));
+	if (!asksForGuest(rest)) return demo(parseDemoOptions(rest));
+	const options = parseV86DemoOptions(rest);
+	const { runV86Demo } = await import("./v86-demo.ts"); // with what it needs of v86 guests: loaded only for this
+	return interruptibly(async (signal) => {
+		const display = createDisplay(process.stderr);
+		process.stderr.write(`a Linux in v86 moves to ${options.to} by ${options.technique} while its programs work\n`);
+		const services = { platform: nodePlatform(), dist: new URL("./", import.meta.url), display, signal };
+		const result = await runV86Demo(options, services);
+		process.stdout.write(v86Report(result));
+		if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options, ...result });
+		return result.verified ? 0 : 1;
+	});
 }
 
 async function demo(options: DemoOptions): Promise<number> {
@@ -67,26 +79,36 @@ async function demo(options: DemoOptions): Promise<number> {
 	const display = createDisplay(process.stderr);
 	const pace = load === 0 ? "as fast as answers come" : `${load} requests per second`;
 	process.stderr.write(`${program.title} moves from ${from} to ${to} by ${technique} while a client sends ${pace}\n`);
+	const platform = nodePlatform();
+	const socketPath = join(tmpdir(), `pageferry-${process.pid}-${platform.random.nextU32().toString(36)}.sock`);
+	try {
+		return await interruptibly(async (signal) => {
+			const services = { platform, dist: new URL("./", import.meta.url), display, signal, socketPath };
+			const result = await runDemo(options, services);
+			process.stdout.write(report(options, result));
+			if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options: plain(options), ...result });
+			return result.verified ? 0 : 1;
+		});
+	} finally {
+		display.progressEnd();
+		rmSync(socketPath, { force: true }); // a target that was killed could not remove it
+	}
+}
+
+/** Work that a signal ends in order. */
+async function interruptibly(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
 	const stop = new AbortController();
 	const listeners = Object.entries(SIGNALS).map(([signal, exitCode]) => {
 		const listener = () => stop.abort(new Interruption(signal, exitCode));
 		process.on(signal, listener);
 		return () => process.off(signal, listener);
 	});
-	const platform = nodePlatform();
-	const socketPath = join(tmpdir(), `pageferry-${process.pid}-${platform.random.nextU32().toString(36)}.sock`);
 	try {
-		const services = { platform, dist: new URL("./", import.meta.url), display, signal: stop.signal, socketPath };
-		const result = await runDemo(options, services);
-		process.stdout.write(report(options, result));
-		if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options: plain(options), ...result });
-		return result.verified ? 0 : 1;
+		return await work(stop.signal);
 	} catch (error) {
 		// Whatever broke because everything was stopped is not what the caller wants to hear.
 		throw stop.signal.aborted ? stop.signal.reason : error;
 	} finally {
-		display.progressEnd();
-		rmSync(socketPath, { force: true }); // a target that was killed could not remove it
 		for (const remove of listeners) remove();
 	}
 }

@@ -5,6 +5,7 @@ import type { RoundFacts } from "../policies/convergence.ts";
 import type { DemoResult } from "./demo.ts";
 import { bytes, milliseconds, rate, whole } from "./figures.ts";
 import type { DemoOptions } from "./options.ts";
+import type { V86DemoResult } from "./v86-demo.ts";
 
 /** No lines between rows. */
 const COMPACT = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
@@ -19,6 +20,16 @@ export function report(options: DemoOptions, result: DemoResult): string {
 		clientTable(result.client),
 		...result.lastWords.map(({ message, errorText }) => lastWords(message, errorText)),
 		checkList(result),
+	];
+	return `\n${parts.join("\n\n")}\n`;
+}
+
+/** What the command prints after a move of a Linux in v86. */
+export function v86Report({ metrics, checks, verified, outcome }: V86DemoResult): string {
+	const parts = [
+		moveTable({ link: "tcp" }, metrics, 0),
+		...(metrics.rounds.length === 0 ? [] : [roundsTable(metrics.rounds)]),
+		checkList({ checks, verified, outcome }),
 	];
 	return `\n${parts.join("\n\n")}\n`;
 }
@@ -40,7 +51,7 @@ function table(head: readonly string[], rightFrom: number): Table.Table {
 	});
 }
 
-function moveTable(options: DemoOptions, metrics: MoveMetrics, prepareMs: number): string {
+function moveTable(options: Pick<DemoOptions, "link">, metrics: MoveMetrics, prepareMs: number): string {
 	const { downtimeParts: parts } = metrics;
 	const rows = table([metrics.technique, "", ""], 1);
 	rows.options.colAligns = ["left", "right", "left"];
@@ -171,7 +182,10 @@ function clientTable(client: DemoResult["client"]): string {
 	return rows.toString();
 }
 
-function checkList({ checks, verified, outcome }: DemoResult): string {
+/** What was looked at, and what it comes to. */
+type Checked = Pick<DemoResult, "checks" | "verified"> & { readonly outcome: string };
+
+function checkList({ checks, verified, outcome }: Checked): string {
 	const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name.padEnd(12)} ${detail}`);
 	const sentence =
 		outcome === "moved"

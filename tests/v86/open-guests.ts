@@ -55,7 +55,7 @@ export function word(guest: V86Guest, address: number): number {
 }
 
 /** Lets a running guest do something else. */
-export function setMode(guest: V86Guest, mode: keyof typeof Mode): void {
+function setMode(guest: V86Guest, mode: keyof typeof Mode): void {
 	guest.writeMemory(Variable.mode, Uint8Array.of(Mode[mode], 0, 0, 0));
 }
 

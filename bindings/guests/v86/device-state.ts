@@ -15,7 +15,7 @@
 import { BatchDecoder, BatchEncoder, batchLimitBytes } from "../../engine/batch.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
-import { Place, type V86Numbers, type V86State } from "./emulator.ts";
+import { Place, type V86Device, type V86Numbers, type V86State } from "./emulator.ts";
 import type { V86Machine } from "./machine.ts";
 import { setTimeStampOffset, timeStampOffset } from "./time-stamp.ts";
 
@@ -114,7 +114,7 @@ export class DeviceState {
 					randomState,
 				};
 			} finally {
-				delete (cpu as { pack_memory?: unknown }).pack_memory;
+				delete cpu.pack_memory;
 			}
 		});
 	}
@@ -135,7 +135,8 @@ export class DeviceState {
 	#unpack(state: Uint8Array): Uint8Array<ArrayBuffer> {
 		if (state.byteLength < HEADER_BYTES) throw new GuestError("state", "device state ends too early");
 		const header = new DataView(state.buffer, state.byteOffset, HEADER_BYTES);
-		const [magic, version, pages, byteLength] = [0, 4, 8, 12].map((at) => header.getUint32(at, true)) as Header;
+		const [magic, version] = [header.getUint32(0, true), header.getUint32(4, true)];
+		const [pages, byteLength] = [header.getUint32(8, true), header.getUint32(12, true)];
 		if (magic !== MAGIC) throw new GuestError("state", "these bytes are no device state of a v86 machine");
 		if (version !== VERSION) throw new GuestError("state", `device state of version ${version}, this is ${VERSION}`);
 		if (pages > MOST_PAGES || byteLength !== state.byteLength - HEADER_BYTES || byteLength > batchLimitBytes(pages))
@@ -151,9 +152,10 @@ export class DeviceState {
 		const descriptionLength = view.getUint32(0, true);
 		if (4 + descriptionLength > pages.byteLength) throw new GuestError("state", "device state ends too early");
 		const text = new TextDecoder().decode(pages.subarray(4, 4 + descriptionLength));
-		const description = JSON.parse(text) as Description;
+		const description: Description = JSON.parse(text); // each field is checked where it is used
 		const arrays = pages.subarray(paddedTo8(4 + descriptionLength));
-		const devices = revived(description.devices, arrays) as unknown[];
+		const devices = revived(description.devices, arrays);
+		if (!Array.isArray(devices)) throw new GuestError("state", "device state: no processor");
 		for (const index of VIEWS_REPLACED) devices[index] = undefined;
 		if (devices[0] !== this.#machine.hardware.memoryByteLength)
 			throw new GuestError("state", `device state of a machine with ${devices[0]} bytes of RAM`);
@@ -168,7 +170,7 @@ export class DeviceState {
 			try {
 				cpu.set_state(devices);
 			} finally {
-				delete (cpu as { unpack_memory?: unknown }).unpack_memory;
+				delete cpu.unpack_memory;
 				emptied();
 			}
 			const words = new DataView(exports.memory.buffer);
@@ -186,8 +188,6 @@ const LAST_INSTRUCTION_PAGE = 18;
 
 /** Entries of the processor's state whose views `set_state` would replace by the values that it is given. */
 const VIEWS_REPLACED = [86, 87, 88] as const;
-
-type Header = [number, number, number, number];
 
 interface ArrayParts {
 	readonly arrays: { readonly at: number; readonly bytes: Uint8Array }[];
@@ -229,8 +229,13 @@ function number(value: unknown, name: string): number {
 
 /** Whether this is an array of numbers, or one of v86's proxies of one: they follow its memory when it grows. */
 function isNumbers(state: object): state is V86Numbers {
-	return (state as Partial<V86Numbers>).BYTES_PER_ELEMENT !== undefined;
+	const { BYTES_PER_ELEMENT: elementBytes }: Partial<V86Numbers> = state;
+	return elementBytes !== undefined;
 }
+
+const isArrayName = (name: string): name is ArrayName => Object.hasOwn(ARRAYS, name);
+const isDevice = (state: object): state is V86Device => "get_state" in state;
+const isList = (state: Stored): state is readonly Stored[] => Array.isArray(state);
 
 /** State as numbers, with its arrays put aside. @throws {GuestError} `state` for what is neither */
 function stored(state: V86State, parts: ArrayParts): Stored {
@@ -238,24 +243,24 @@ function stored(state: V86State, parts: ArrayParts): Stored {
 	if (typeof state !== "object") return state;
 	if (Array.isArray(state)) return state.map((each: V86State) => stored(each, parts));
 	if (isNumbers(state)) {
-		const array = state.constructor.name.replace("bound ", "") as ArrayName;
-		if (!Object.hasOwn(ARRAYS, array)) throw new GuestError("state", `v86 has put a ${array} into its state`);
+		const array = state.constructor.name.replace("bound ", "");
+		if (!isArrayName(array)) throw new GuestError("state", `v86 has put a ${array} into its state`);
 		const bytes = new Uint8Array(state.buffer, state.byteOffset, state.length * state.BYTES_PER_ELEMENT);
 		const at = parts.byteLength;
 		parts.arrays.push({ at, bytes });
 		parts.byteLength += paddedTo8(bytes.byteLength);
 		return { array, at, byteLength: bytes.byteLength };
 	}
-	if ("get_state" in state) return stored(state.get_state() as V86State, parts);
+	if (isDevice(state)) return stored(state.get_state(), parts);
 	throw new GuestError("state", "v86 has put something unknown into its state");
 }
 
 /** What {@link stored} has made, with fresh arrays: devices keep those that they are given. */
 function revived(state: Stored, bytes: Uint8Array<ArrayBuffer>): unknown {
 	if (state === null || typeof state !== "object") return state;
-	if (Array.isArray(state)) return state.map((each: Stored) => revived(each, bytes));
-	const { array, at, byteLength } = state as StoredArray;
-	if (!Object.hasOwn(ARRAYS, array) || !(at >= 0) || !(byteLength >= 0) || at + byteLength > bytes.byteLength)
+	if (isList(state)) return state.map((each) => revived(each, bytes));
+	const { array, at, byteLength } = state;
+	if (!isArrayName(array) || !(at >= 0) || !(byteLength >= 0) || at + byteLength > bytes.byteLength)
 		throw new GuestError("state", "device state: an array lies outside");
 	return new ARRAYS[array](bytes.slice(at, at + byteLength).buffer);
 }

@@ -82,8 +82,9 @@ export interface V86Cpu extends V86Device {
 	set_tsc(low: number, high: number): void;
 	set_state(state: readonly unknown[]): void;
 	stop_idling: () => void;
-	pack_memory: unknown;
-	unpack_memory: unknown;
+	/** Of the class; one of the instance's own goes before it. */
+	pack_memory?: unknown;
+	unpack_memory?: unknown;
 	write_blob(blob: ArrayBufferView & { readonly length: number }, offset: number): void;
 	write8(address: number, value: number): void;
 	write16(address: number, value: number): void;

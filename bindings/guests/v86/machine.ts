@@ -137,7 +137,9 @@ export class V86Machine {
 				if (second === WALK) onWalk?.(first >>> 0);
 				else writeMessage(first, second);
 			};
+			// allowed (cast): v86 publishes no types of what its module imports and exports
 			const instance = await WebAssembly.instantiate(module, imports as unknown as WebAssembly.Imports);
+			// allowed (cast): the same
 			exports = instance.exports as unknown as V86Exports;
 			return exports;
 		};
@@ -159,6 +161,7 @@ export class V86Machine {
 	/** RAM as it is: a view that is valid until the machine runs again. */
 	get ram(): Uint8Array<ArrayBuffer> {
 		const { buffer } = this.exports.memory;
+		// allowed (cast): v86's memory is not shared
 		return new Uint8Array(buffer as ArrayBuffer, this.ramOffset, this.hardware.memoryByteLength);
 	}
 
@@ -226,9 +229,7 @@ export class V86Machine {
 	#connect(output: V86Output): void {
 		this.cpu.stop_idling = () => output.onWake();
 		this.#emulator.add_listener("serial0-output-byte", (byte: number) => output.onSerial(byte));
-		this.#emulator.add_listener("net0-send", (frame: Uint8Array) =>
-			output.onFrame(frame.slice() as Uint8Array<ArrayBuffer>),
-		);
+		this.#emulator.add_listener("net0-send", (frame: Uint8Array) => output.onFrame(Uint8Array.from(frame)));
 		if (this.hardware.time !== "counted") return;
 		// What v86 has read from the wall clock while it was built would differ from run to run.
 		const { rtc } = this.cpu.devices;
@@ -286,6 +287,7 @@ async function startEmulator(
 		failed = reject;
 	});
 	try {
+		// allowed (cast): v86 publishes no types for its processor and devices
 		const emulator = new (build.V86 as V86Constructor)({
 			wasm_fn: (imports: { readonly env: V86Environment }) =>
 				instantiate(imports).catch((error: unknown) => {

@@ -23,7 +23,7 @@ async function open(files: Pick<HostFiles, "read">): Promise<V86Build> {
 			if (bytes === undefined) throw new GuestError("incompatible", `${specifier} is missing`);
 			return bytes;
 		};
-		const about = JSON.parse(new TextDecoder().decode(await read("v86/package.json"))) as { version?: unknown };
+		const about: { version?: unknown } = JSON.parse(new TextDecoder().decode(await read("v86/package.json")));
 		return { version: String(about.version), V86, wasm: await read("v86/build/v86.wasm") };
 	} catch (cause) {
 		throw new GuestError(

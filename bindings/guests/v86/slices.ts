@@ -23,7 +23,7 @@ export class Slices {
 	/** Runs a job after those before it. A job yields where the guest may have the thread. */
 	run<T>(job: () => Generator<void, T>): Promise<T> {
 		const result = this.#last.then(() => this.#drive(job()));
-		this.#last = result.catch(() => undefined);
+		this.#last = result.catch(() => undefined); // who has asked for the job sees its failure
 		return result;
 	}
 
