@@ -13,6 +13,7 @@ export {
 } from "./hash";
 export { lz4Encode, lz4EncodePage, lz4Decode } from "./lz4";
 export { xbzrleEncode, xbzrleDecode, wordMaskEncode, wordMaskDecode } from "./delta";
+export { deltaEncodePages, deltaDecodePages } from "./delta-pages";
 export { batchStart, batchEncode, batchEnd, batchSample } from "./batch-encode";
 export { batchCheck, batchDecode } from "./batch-decode";
 export { inplaceWord, inplaceDiffers, inplaceHash } from "./sink";

@@ -75,14 +75,17 @@ function plainEncode(old: Uint8Array, page: Uint8Array, from: number, out: Uint8
 	return length;
 }
 
-/** Both versions, the deltas and the pages made from them, in one engine. */
+const FORMATS = { xbzrle: 0, wordMask: 1 } as const;
+type Format = keyof typeof FORMATS;
+
+/** Both versions, the deltas and the pages made from them, in one engine: all pages in one call, as in the batch coder. */
 class Coders {
 	readonly #engine: Engine;
 	readonly #pages: number;
 	readonly #before: Region;
 	readonly #after: Region;
 	readonly #deltas: Region;
-	readonly lengths: Int32Array;
+	readonly #lengths: Region;
 
 	constructor({ before, after }: Input) {
 		this.#engine = createEngine();
@@ -90,48 +93,42 @@ class Coders {
 		this.#before = this.#engine.allocate(before.length);
 		this.#after = this.#engine.allocate(after.length);
 		this.#deltas = this.#engine.allocate(this.#pages * STRIDE);
-		this.lengths = new Int32Array(this.#pages);
+		this.#lengths = this.#engine.allocate(this.#pages * 4);
 		this.#engine.view(this.#before).set(before);
 		this.#engine.view(this.#after).set(after);
 		this.#engine.prefault();
 	}
 
+	/** Of the last encoder that ran. */
+	get lengths(): Int32Array {
+		return new Int32Array(this.#engine.bytes.buffer, this.#lengths.offset, this.#pages);
+	}
+
 	/** The result is the sum of the lengths, as in C. */
-	encoder(name: string, format: "xbzrle" | "wordMask"): Contender {
+	encoder(name: string, format: Format): Contender {
 		const { exports } = this.#engine;
-		const encode = format === "xbzrle" ? exports.xbzrleEncode : exports.wordMaskEncode;
-		const capacity = CAPACITY[format];
-		const run = (): number => {
-			let sum = 0;
-			for (let i = 0; i < this.#pages; i++) {
-				const [old, page] = [this.#before.offset + i * PAGE, this.#after.offset + i * PAGE];
-				const length = encode(old, page, this.#deltas.offset + i * STRIDE, capacity);
-				this.lengths[i] = length;
-				sum += length;
-			}
-			return sum;
-		};
-		return { name, run };
+		const [old, page, target, lengths] = [this.#before, this.#after, this.#deltas, this.#lengths].map(
+			({ offset }) => offset,
+		) as [number, number, number, number];
+		const [kind, capacity, pages] = [FORMATS[format], CAPACITY[format], this.#pages];
+		return { name, run: () => exports.deltaEncodePages(kind, old, page, pages, target, STRIDE, capacity, lengths) };
 	}
 
 	/** Applies again and again to the same pages: a delta writes the same bytes each time. */
-	decoder(name: string, format: "xbzrle" | "wordMask", encoder: Contender): Contender {
+	decoder(name: string, format: Format, encoder: Contender): Contender {
 		encoder.run();
-		const { exports } = this.#engine;
-		const decode = format === "xbzrle" ? exports.xbzrleDecode : exports.wordMaskDecode;
-		const lengths = this.lengths.slice();
-		const deltas = this.#engine.allocate(this.#pages * STRIDE);
-		this.#engine.bytes.copyWithin(deltas.offset, this.#deltas.offset, this.#deltas.offset + this.#deltas.byteLength);
-		const pages = this.#engine.allocate(this.#before.byteLength);
-		this.#engine.bytes.copyWithin(pages.offset, this.#before.offset, this.#before.offset + this.#before.byteLength);
-		const run = (): number => {
-			let sum = 0;
-			for (let i = 0; i < this.#pages; i++)
-				if (lengths[i]! > 0) sum += decode(deltas.offset + i * STRIDE, lengths[i]!, pages.offset + i * PAGE);
-			return sum;
+		const copy = (from: Region): Region => {
+			const to = this.#engine.allocate(from.byteLength);
+			this.#engine.bytes.copyWithin(to.offset, from.offset, from.offset + from.byteLength);
+			return to;
 		};
+		const [deltas, lengths, pages] = [copy(this.#deltas), copy(this.#lengths), copy(this.#before)];
+		const { exports } = this.#engine;
+		const [kind, count] = [FORMATS[format], this.#pages];
+		const run = (): number =>
+			exports.deltaDecodePages(kind, deltas.offset, STRIDE, lengths.offset, pages.offset, count);
 		run();
-		this.#check(lengths, pages);
+		this.#check(this.lengths, pages);
 		return { name, run };
 	}
 

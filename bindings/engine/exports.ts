@@ -60,6 +60,24 @@ export interface EngineExports {
 	xbzrleDecode(source: number, length: number, page: number): number;
 	wordMaskEncode(old: number, page: number, target: number, capacity: number): number;
 	wordMaskDecode(source: number, length: number, page: number): number;
+	deltaEncodePages(
+		format: number,
+		old: number,
+		page: number,
+		count: number,
+		target: number,
+		stride: number,
+		capacity: number,
+		lengths: number,
+	): number;
+	deltaDecodePages(
+		format: number,
+		source: number,
+		stride: number,
+		lengths: number,
+		page: number,
+		count: number,
+	): number;
 
 	/** `request`: the struct that batch-encoder.ts writes. */
 	batchStart(request: number): number;

@@ -75,6 +75,50 @@ for (const { name, encode, naive } of coders)
 		);
 	});
 
+test("many pages in one call give what one page a call gives", () => {
+	const [count, stride, capacity] = [5, 4400, 4168];
+	const many = createEngine();
+	const [before, after, made] = [many.allocate(count * PAGE), many.allocate(count * PAGE), many.allocate(count * PAGE)];
+	const [deltas, lengths] = [many.allocate(count * stride), many.allocate(count * 4)];
+	fc.assert(
+		fc.property(fc.array(recipes, { minLength: count, maxLength: count }), fc.nat(capacity), (all, less) => {
+			for (const [format, { encode }] of coders.entries()) {
+				const room = capacity - less;
+				const expected = all.map((recipe, i) => {
+					const [was, is] = versions(recipe);
+					many.bytes.set(was, before.offset + i * PAGE);
+					many.bytes.set(was, made.offset + i * PAGE);
+					many.bytes.set(is, after.offset + i * PAGE);
+					engine.bytes.set(was, old.offset);
+					engine.bytes.set(is, page.offset);
+					const length = encode(old.offset, page.offset, delta.offset, room);
+					return {
+						length,
+						bytes: engine.bytes.slice(delta.offset, delta.offset + length),
+						result: length < 0 ? was : is,
+					};
+				});
+				const [at, to, from] = [lengths.offset, deltas.offset, before.offset];
+				const sum = many.exports.deltaEncodePages(format, from, after.offset, count, to, stride, room, at);
+				assert.is(
+					sum,
+					expected.reduce((total, { length }) => total + length, 0),
+				);
+				assert.equal(
+					[...new Int32Array(many.bytes.buffer, at, count)],
+					expected.map(({ length }) => length),
+				);
+				many.exports.deltaDecodePages(format, to, stride, at, made.offset, count);
+				for (const [i, { bytes, result }] of expected.entries()) {
+					if (bytes.length > 0) assert.equal(many.bytes.slice(to + i * stride, to + i * stride + bytes.length), bytes);
+					assert.equal(many.bytes.slice(made.offset + i * PAGE, made.offset + (i + 1) * PAGE), result);
+				}
+			}
+		}),
+		{ numRuns: 100 },
+	);
+});
+
 /** A delta with a few bytes changed, cut or added. */
 const damage = fc.array(fc.tuple(fc.nat(), fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 0x7f, 0x80, 0xff))), {
 	maxLength: 3,
