@@ -159,8 +159,12 @@ async function setUp(
 async function installPinned(snapshot: SnapshotReader, guest: FaultingGuest, missing: PageBits): Promise<void> {
 	const pinned = await guest.faulting.pinned();
 	const pages: number[] = [];
-	for (let page = 0; page < snapshot.layout.pageCount; page++)
-		if ((missing[page >>> 3]! & (pinned[page >>> 3] ?? 0) & (1 << (page & 7))) !== 0) pages.push(page);
+	// Byte by byte: hardly any guest pins a page, and page by page 512 MiB take 9 ms of the first answer.
+	for (const [at, bits] of missing.entries()) {
+		const wanted = bits & (pinned[at] ?? 0);
+		if (wanted === 0) continue;
+		for (let bit = 0; bit < 8; bit++) if ((wanted & (1 << bit)) !== 0) pages.push(8 * at + bit);
+	}
 	for (let from = 0; from < pages.length; from += MAX_BATCH_PAGES)
 		await guest.pages.apply(await snapshot.pages(Uint32Array.from(pages.slice(from, from + MAX_BATCH_PAGES))));
 	for (const page of pages) missing[page >>> 3]! &= ~(1 << (page & 7));
