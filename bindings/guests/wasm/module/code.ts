@@ -27,7 +27,8 @@ export class BodyEdit {
 	changed = false;
 	readonly #source: Uint8Array;
 	readonly #out = new ByteWriter(1 << 16);
-	readonly #added: Map<string, number> = new Map();
+	/** By type and use: no key is put together for each of a module's million accesses. */
+	readonly #added: Map<ValueType, Map<string, number>> = new Map();
 	readonly #addedTypes: ValueType[] = [];
 	/** Everything before this offset of the source was written or replaced. */
 	#copied = 0;
@@ -42,7 +43,7 @@ export class BodyEdit {
 		this.code = code;
 		this.changed = false;
 		this.#out.clear();
-		this.#added.clear();
+		for (const uses of this.#added.values()) uses.clear();
 		this.#addedTypes.length = 0;
 		this.#copied = code.start;
 	}
@@ -75,11 +76,12 @@ export class BodyEdit {
 
 	/** @returns the index of a local of the pass's own; the same one for the same type and use within a body. */
 	local(type: ValueType, use: string): number {
-		const key = `${type} ${use}`;
-		const known = this.#added.get(key);
+		const uses = this.#added.get(type) ?? new Map<string, number>();
+		const known = uses.get(use);
 		if (known !== undefined) return known;
+		this.#added.set(type, uses);
 		const index = this.locals + this.#addedTypes.push(type) - 1;
-		this.#added.set(key, index);
+		uses.set(use, index);
 		return index;
 	}
 
@@ -131,7 +133,8 @@ export function walkCode(module: Module, visit: (cursor: InstructionCursor) => v
 /** Runs the passes over every body and has the edit write the result. */
 export function rewriteCode(edit: ModuleEdit, passes: readonly CodePass[]): void {
 	const { module } = edit;
-	const rewritten = new ByteWriter(module.bytes.length + (module.bytes.length >> 1));
+	// Room is only taken as it is written to, and growing would copy what there is: 2.5 times the code was seen.
+	const rewritten = new ByteWriter(module.bytes.length * 3);
 	const body = new BodyEdit(module.bytes);
 	for (const [i, span] of module.bodies.entries()) {
 		const index = module.importedFunctions + i;
@@ -146,5 +149,5 @@ export function rewriteCode(edit: ModuleEdit, passes: readonly CodePass[]): void
 			body.write(rewritten, span, declared);
 		} else rewritten.u32(span.end - span.start).copy(module.bytes, span.start, span.end);
 	}
-	if (edit.bodiesChanged) edit.replace(SECTION.code, (writer) => writer.copy(rewritten.written()));
+	if (edit.bodiesChanged) edit.replace(SECTION.code, (writer) => writer.copy(rewritten.written()), rewritten.length);
 }

@@ -28,6 +28,7 @@ export class ModuleEdit {
 	readonly #added: Map<SectionId, Content[]> = new Map();
 	readonly #replaced: Map<SectionId, EntriesRewriter | null> = new Map();
 	readonly #typeIndices: Map<string, number> = new Map();
+	#replacedBytes = 0;
 	#types: number;
 	#functions: number;
 	#tables: number;
@@ -126,8 +127,12 @@ export class ModuleEdit {
 		});
 	}
 
-	/** Writes a section's old entries anew, or leaves the old section out (`null`). */
-	replace(id: SectionId, rewrite: EntriesRewriter | null): void {
+	/**
+	 * Writes a section's old entries anew, or leaves the old section out (`null`).
+	 * @param byteLength what will be written, if it is much
+	 */
+	replace(id: SectionId, rewrite: EntriesRewriter | null, byteLength = 0): void {
+		this.#replacedBytes += byteLength;
 		// allowed (bare-error): two passes of ours that do not go together
 		if (this.#replaced.has(id)) throw new Error(`two passes rewrite section ${id}`);
 		this.#replaced.set(id, rewrite);
@@ -136,7 +141,7 @@ export class ModuleEdit {
 	/** @returns the module's bytes with everything that was added and replaced */
 	encode(): Uint8Array {
 		const { module } = this;
-		const writer = new ByteWriter(Math.ceil(module.bytes.length * 1.25) + 1024);
+		const writer = new ByteWriter(Math.ceil(module.bytes.length * 1.25) + this.#replacedBytes + 1024);
 		writer.copy(module.bytes, 0, 8);
 		const known = new Map<SectionId, Section>();
 		const customAfter = new Map<SectionId, Section[]>();
@@ -156,7 +161,7 @@ export class ModuleEdit {
 			this.#writeSection(writer, id, known.get(id));
 			this.#writeCustom(writer, customAfter.get(id));
 		}
-		return writer.written().slice();
+		return writer.written();
 	}
 
 	#writeCustom(writer: ByteWriter, sections: readonly Section[] = []): void {

@@ -275,11 +275,13 @@ class WatchPass implements CodePass {
 }
 
 const NO_BASE = -2;
+/** Uses of locals, by place of the operand. */
+const OPERAND: readonly string[] = ["first operand", "second operand", "third operand"];
 
 /** Takes the operands off the stack into locals, the address last. */
 function spill(body: BodyEdit, cursor: InstructionCursor, { operands }: MemoryAccess): Address {
 	const code = body.before(cursor);
-	for (let i = operands.length - 1; i >= 0; i--) code.byte(LOCAL_SET).u32(body.local(operands[i]!, `operand ${i}`));
+	for (let i = operands.length - 1; i >= 0; i--) code.byte(LOCAL_SET).u32(body.local(operands[i]!, OPERAND[i]!));
 	const base = body.local("i32", "address");
 	code.byte(LOCAL_TEE).u32(base);
 	return { base, offset: cursor.memoryOffset, expires: 0 };
@@ -288,7 +290,7 @@ function spill(body: BodyEdit, cursor: InstructionCursor, { operands }: MemoryAc
 /** Puts back what `spill` took; the address has stayed. */
 function unspill(body: BodyEdit, cursor: InstructionCursor, { operands }: MemoryAccess): void {
 	const code = body.before(cursor);
-	for (const [i, type] of operands.entries()) get(code, body.local(type, `operand ${i}`));
+	for (const [i, type] of operands.entries()) get(code, body.local(type, OPERAND[i]!));
 }
 
 function addressOf(code: ByteWriter, { base, offset }: Address): ByteWriter {
