@@ -105,11 +105,11 @@ export interface V86Exports {
 	read_tsc(): bigint;
 	v86_malloc(byteLength: number): number;
 	/** Address of the byte map of written pages; 0 while nobody watches. */
-	readonly pageferry_written?: WebAssembly.Global<"i32">;
+	readonly pageferry_written?: { value: number };
 	/** Address of RAM. */
-	readonly pageferry_ram?: WebAssembly.Global<"i32">;
+	readonly pageferry_ram?: { value: number };
 	/** Not 0: every page walk reports its address first. */
-	readonly pageferry_walks?: WebAssembly.Global<"i32">;
+	readonly pageferry_walks?: { value: number };
 }
 
 /** Places in the module's memory (src/cpu.js of v86). */
