@@ -16,6 +16,7 @@ import { REGRESSIONS } from "../lab/faults/regressions.ts";
 import { drawSchedule, type FaultSchedule } from "../lab/faults/schedule.ts";
 import { systemClock } from "../platform/system-clock.ts";
 import { systemRandom } from "../platform/system-random.ts";
+import { FAULT_BENCH } from "./fault-bench.ts";
 import { UsageError } from "./options.ts";
 
 /** What `pageferry lab faults` is asked for. */
@@ -92,7 +93,7 @@ export async function runFaults(options: FaultOptions): Promise<number> {
 
 async function replay(what: FaultCase | FaultSchedule): Promise<number> {
 	const schedule = "faults" in what ? what : drawSchedule(what.technique, what.workload, what.seed);
-	const run = await runSchedule(systemClock, schedule);
+	const run = await runSchedule(FAULT_BENCH, schedule);
 	print(`${JSON.stringify(schedule, undefined, "\t")}\n${traceOf(run, Number.POSITIVE_INFINITY)}\n${run.path}`);
 	for (const violation of run.violations) print(`broken: ${violation}`);
 	return run.violations.length === 0 ? 0 : 1;
@@ -114,7 +115,7 @@ async function runBatch({ techniques, runs, seconds, base }: FaultOptions): Prom
 	const elapsed = (): number => (systemClock.now() - startedMs) / 1000;
 	for (let i = 0; i < regressions.length + runs && elapsed() < seconds && failures < MAX_FAILURES; i++) {
 		const one = regressions[i] ?? caseOf(techniques, base, i - regressions.length);
-		const run = await runCase(systemClock, one);
+		const run = await runCase(FAULT_BENCH, one);
 		const tally = tallies.get(one.technique)!;
 		tally.runs++;
 		tally.paths.set(run.path, (tally.paths.get(run.path) ?? 0) + 1);

@@ -4,6 +4,7 @@
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { FAULT_BENCH } from "../../bindings/cli/fault-bench.ts";
 import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, batchHashes } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { hash64 } from "../../bindings/engine/hash.ts";
@@ -11,7 +12,6 @@ import { type FaultCase, runCase } from "../../bindings/lab/faults/batch.ts";
 import type { FaultSchedule, PlannedFault } from "../../bindings/lab/faults/schedule.ts";
 import type { Tampering } from "../../bindings/lab/faults/two-hosts.ts";
 import { SyntheticGuest } from "../../bindings/lab/synthetic-guest.ts";
-import { systemClock } from "../../bindings/platform/system-clock.ts";
 import type { DirtyCursor, EncodedBatch, Guest } from "../../bindings/ports/guest.ts";
 import type { Store } from "../../bindings/ports/store.ts";
 
@@ -329,7 +329,7 @@ for (const { name, technique, workload, within, schedule, always, broken } of MU
 	test(`${name}: caught within ${within} seeds, and only when broken`, async () => {
 		const drawn = schedule === undefined ? {} : { schedule };
 		const find = async (seed: number, tampering: Tampering) =>
-			(await runCase(systemClock, { technique, workload, seed }, { ...tampering, ...drawn })).violations;
+			(await runCase(FAULT_BENCH, { technique, workload, seed }, { ...tampering, ...drawn })).violations;
 		let caught: number | undefined;
 		let first = "";
 		for (let seed = 1; seed <= within && caught === undefined; seed++) {

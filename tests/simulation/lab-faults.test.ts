@@ -4,6 +4,7 @@
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { FAULT_BENCH } from "../../bindings/cli/fault-bench.ts";
 import {
 	caseName,
 	caseOf,
@@ -14,7 +15,6 @@ import {
 } from "../../bindings/lab/faults/batch.ts";
 import { REGRESSIONS } from "../../bindings/lab/faults/regressions.ts";
 import { drawSchedule, type FaultSchedule } from "../../bindings/lab/faults/schedule.ts";
-import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
 import { environment } from "./environment.ts";
 
@@ -28,7 +28,7 @@ for (const technique of FAULT_TECHNIQUES)
 		const paths = new Set<string>();
 		for (let i = 0; i < count; i++) {
 			const one = caseOf([technique], base, i);
-			const { violations, path } = await runCase(systemClock, one);
+			const { violations, path } = await runCase(FAULT_BENCH, one);
 			assert.equal(violations, [], `${caseName(one)}: ${path}`);
 			paths.add(path);
 		}
@@ -38,7 +38,7 @@ for (const technique of FAULT_TECHNIQUES)
 
 test("cases that once broke a promise keep it", async () => {
 	for (const one of REGRESSIONS) {
-		const { violations, path } = await runCase(systemClock, one);
+		const { violations, path } = await runCase(FAULT_BENCH, one);
 		assert.equal(violations, [], `${caseName(one)}: ${path}`);
 	}
 });
@@ -46,11 +46,11 @@ test("cases that once broke a promise keep it", async () => {
 test("a case has the same course every time, and so has the schedule that was drawn for it", async () => {
 	for (const [i, technique] of FAULT_TECHNIQUES.entries()) {
 		const one = caseOf([technique], 77, i * 7);
-		const first = await runCase(systemClock, one);
-		assert.equal(await runCase(systemClock, one), first, caseName(one));
+		const first = await runCase(FAULT_BENCH, one);
+		assert.equal(await runCase(FAULT_BENCH, one), first, caseName(one));
 		const text = JSON.stringify(drawSchedule(one.technique, one.workload, one.seed));
 		const schedule: FaultSchedule = JSON.parse(text);
-		assert.equal(await runSchedule(systemClock, schedule), first, text);
+		assert.equal(await runSchedule(FAULT_BENCH, schedule), first, text);
 	}
 });
 
@@ -72,7 +72,7 @@ test("a case is read back from its name, and nothing else is", () => {
 test("pre-copy has rounds that send something again", async () => {
 	let most = 0;
 	for (let seed = 1; seed < 40; seed++) {
-		const { rounds } = await runCase(systemClock, { technique: "pre-copy", workload: "random-writer", seed });
+		const { rounds } = await runCase(FAULT_BENCH, { technique: "pre-copy", workload: "random-writer", seed });
 		most = Math.max(most, rounds);
 	}
 	assert.ok(most >= 4, `at most ${most} rounds`);

@@ -1,8 +1,8 @@
 /** Many schedules, one after another: every technique × every workload × seeds. */
-import type { Clock } from "../../ports/clock.ts";
 import type { FaultRun } from "./findings.ts";
 import { runMoveSchedule } from "./move-run.ts";
 import { runRestoreSchedule } from "./restore-run.ts";
+import type { FaultBench } from "./save-guest.ts";
 import { runSaveSchedule } from "./save-run.ts";
 import {
 	drawSchedule,
@@ -29,15 +29,11 @@ export interface FaultCase {
 }
 
 /** Plays a schedule. Never rejects for what the schedule does: what broke is in the result. */
-export function runSchedule(
-	real: Pick<Clock, "sleep">,
-	schedule: FaultSchedule,
-	tampering: Tampering = {},
-): Promise<FaultRun> {
+export function runSchedule(bench: FaultBench, schedule: FaultSchedule, tampering: Tampering = {}): Promise<FaultRun> {
 	const { technique } = schedule;
-	if (isOneOf(MOVE_TECHNIQUES, technique)) return runMoveSchedule(real, schedule, tampering);
-	if (technique === "restore" || technique === "lazy-restore") return runRestoreSchedule(real, schedule, tampering);
-	return runSaveSchedule(real, schedule, tampering);
+	if (isOneOf(MOVE_TECHNIQUES, technique)) return runMoveSchedule(bench.real, schedule, tampering);
+	if (technique === "restore" || technique === "lazy-restore") return runRestoreSchedule(bench, schedule, tampering);
+	return runSaveSchedule(bench, schedule, tampering);
 }
 
 /** The case with this number, of those that begin with a seed: all techniques come in turn, then the next workload. */
@@ -67,12 +63,12 @@ export function parseCase(text: string): FaultCase | undefined {
 
 /** Draws a case's schedule and plays it. */
 export function runCase(
-	real: Pick<Clock, "sleep">,
+	bench: FaultBench,
 	{ technique, workload, seed }: FaultCase,
 	tampering: Tampering = {},
 ): Promise<FaultRun> {
 	const schedule = drawSchedule(technique, workload, seed);
-	return runSchedule(real, tampering.schedule?.(schedule) ?? schedule, tampering);
+	return runSchedule(bench, tampering.schedule?.(schedule) ?? schedule, tampering);
 }
 
 function isOneOf<T extends string>(names: readonly T[], name: string): name is T {

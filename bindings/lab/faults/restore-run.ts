@@ -6,9 +6,8 @@
  *           ─▶ failed    nothing runs, and nothing is left of the copy
  *           ─▶ waiting   (lazy) the guest waits where it touches what could not be read; loading goes on later
  */
-import { MemoryGuest, MemoryGuestFactory } from "../../guests/memory/memory-guest.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../../policies/push-order.ts";
-import type { Clock } from "../../ports/clock.ts";
+import type { Guest, GuestFactory } from "../../ports/guest.ts";
 import { SnapshotError } from "../../snapshot/image-error.ts";
 import { lazyRestore } from "../../snapshot/lazy-restore.ts";
 import { restore } from "../../snapshot/restore.ts";
@@ -16,7 +15,7 @@ import { RestoreError } from "../../snapshot/restore-error.ts";
 import { save } from "../../snapshot/save.ts";
 import { SnapshotStore } from "../../snapshot/store.ts";
 import type { FaultRun } from "./findings.ts";
-import { SaveGuest, type Signature, signatureOf } from "./save-guest.ts";
+import { type ByteGuests, type FaultBench, SaveGuest, type Signature, signatureOf } from "./save-guest.ts";
 import { type FaultSchedule, MAXIMUM_PAGES, PAGES } from "./schedule.ts";
 import { type Tampering, TwoHosts } from "./two-hosts.ts";
 import { faultPrograms } from "./workloads.ts";
@@ -32,15 +31,16 @@ const ORDERS: readonly PushOrder[] = [activePush(), prepaging(), prepaging({ piv
 
 /** See the head of this file. Never rejects for what the schedule does. */
 export function runRestoreSchedule(
-	real: Pick<Clock, "sleep">,
+	bench: FaultBench,
 	schedule: FaultSchedule,
 	tampering: Tampering = {},
 ): Promise<FaultRun> {
-	return new RestoreRun(new TwoHosts(real, schedule, tampering, () => undefined)).run();
+	return new RestoreRun(new TwoHosts(bench.real, schedule, tampering, () => undefined), bench.guests).run();
 }
 
 class RestoreRun {
 	readonly #hosts: TwoHosts;
+	readonly #guests: ByteGuests;
 	readonly #path: string[] = [];
 	readonly #original: SaveGuest;
 	#snapshotId = "";
@@ -48,11 +48,13 @@ class RestoreRun {
 	#signature: Signature = "";
 	#words: Uint32Array<ArrayBuffer> = new Uint32Array(MAXIMUM_PAGES);
 	/** Every copy that the factory has made. */
-	readonly #copies: MemoryGuest[] = [];
+	readonly #copies: Guest[] = [];
 
-	constructor(hosts: TwoHosts) {
+	constructor(hosts: TwoHosts, guests: ByteGuests) {
 		this.#hosts = hosts;
-		this.#original = new SaveGuest(undefined, hosts.source, hosts.findings);
+		this.#guests = guests;
+		const fresh = guests.create(PAGES, MAXIMUM_PAGES, () => hosts.source.clock.now());
+		this.#original = new SaveGuest(fresh, hosts.source, hosts.findings);
 	}
 
 	async run(): Promise<FaultRun> {
@@ -126,9 +128,9 @@ class RestoreRun {
 	}
 
 	/** A guest that was restored in full is what was saved, and works on. */
-	async #examine(guest: unknown): Promise<void> {
+	async #examine(guest: Guest): Promise<void> {
 		const { source, findings, schedule, random } = this.#hosts;
-		if (!(guest instanceof MemoryGuest)) throw new TypeError("restored: another kind of guest");
+		if (!this.#guests.is(guest)) throw new TypeError("restored: another kind of guest");
 		if ((await signatureOf(guest)) !== this.#signature) findings.violation("the restored guest is not what was saved");
 		const copy = new SaveGuest(guest, source, findings, this.#words);
 		await guest.resume();
@@ -146,7 +148,7 @@ class RestoreRun {
 		const { source, findings, schedule, random, clock } = this.#hosts;
 		this.#hosts.entered("set-up");
 		const { guest, pages, done } = await lazyRestore(services, { ...options, prefetch: ORDERS[schedule.variant]! });
-		if (!(guest instanceof MemoryGuest)) throw new TypeError("restored: another kind of guest");
+		if (!this.#guests.is(guest)) throw new TypeError("restored: another kind of guest");
 		this.#hosts.entered("pages");
 		const copy = new SaveGuest(guest, source, findings, this.#words);
 		const work = copy.work(faultPrograms(schedule.workload, PAGES, random), source);
@@ -176,12 +178,12 @@ class RestoreRun {
 		return "restored";
 	}
 
-	#factory(): MemoryGuestFactory {
+	#factory(): GuestFactory {
 		const { source } = this.#hosts;
-		const factory = new MemoryGuestFactory(source.clock, MAXIMUM_PAGES);
+		const factory = this.#guests.factory(source.clock, MAXIMUM_PAGES);
 		const setUp = factory.setUp.bind(factory);
-		factory.setUp = async (layout) => {
-			const prepared = await setUp(layout);
+		factory.setUp = async (...how) => {
+			const prepared = await setUp(...how);
 			this.#copies.push(prepared.guest);
 			this.#hosts.tampering.guest?.(prepared.guest, source, this.#hosts);
 			return prepared;
@@ -193,7 +195,7 @@ class RestoreRun {
 	async #giveUpCopies(end: string): Promise<void> {
 		const { findings } = this.#hosts;
 		for (const copy of this.#copies.splice(0)) {
-			const isThere = await copy.pause().then(
+			const isThere = await copy.pause({ deadlineMs: DEADLINE_MS }).then(
 				() => true,
 				() => false,
 			);

@@ -2,8 +2,9 @@
  * Guests of the save family's fault simulation: real bytes, because stores and keepers look into pages, and a program that
  * goes on whenever its host does. What a guest is at a moment is told by a signature: the hashes of its pages and its state.
  */
-import { MemoryGuest } from "../../guests/memory/memory-guest.ts";
-import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { FaultingGuest } from "../../ports/faulting-guest.ts";
+import { type Guest, GuestError, type GuestFactory, PAGE_BYTES } from "../../ports/guest.ts";
 import type { Program, Touch } from "../program.ts";
 import type { Findings } from "./findings.ts";
 import type { Host } from "./host.ts";
@@ -16,12 +17,40 @@ const TURN_MS = 1;
 /** The same while it rests. */
 const REST_MS = 1000;
 
+/** A guest with bytes that a program writes through an API: the memory guest is one. */
+export interface ByteGuest extends FaultingGuest {
+	readonly pageCount: number;
+	readonly running: boolean;
+	read(byteOffset: number, byteLength: number): Uint8Array;
+	/** As `read`; waits where a page is missing. */
+	load(byteOffset: number, byteLength: number): Promise<Uint8Array>;
+	write(byteOffset: number, bytes: Uint8Array): void;
+	getState(): Uint8Array;
+	setState(bytes: Uint8Array): void;
+	growMemory(pageCount: number): void;
+}
+
+/** Makes them: the lab knows no guest but its own. */
+export interface ByteGuests {
+	/** @param now - the time in ms, for what waits for missing pages take. */
+	create(pageCount: number, maximumPageCount: number, now: () => number): ByteGuest;
+	factory(clock: Clock, maximumPageCount: number): GuestFactory;
+	is(guest: Guest): guest is ByteGuest;
+}
+
+/** What fault schedules run on. */
+export interface FaultBench {
+	/** A real clock: drains promises between two moments of virtual time. */
+	readonly real: Pick<Clock, "sleep">;
+	readonly guests: ByteGuests;
+}
+
 /** What a guest is: hashes of all pages, and its state, as text. */
 export type Signature = string;
 
 /** See the head of this file. */
 export class SaveGuest {
-	readonly guest: MemoryGuest;
+	readonly guest: ByteGuest;
 	/** What it was at each of its pauses, the last one last. */
 	readonly pauses: Signature[] = [];
 	/** First word of each page, as the program has left it. */
@@ -32,16 +61,15 @@ export class SaveGuest {
 	#resting = false;
 
 	/** @param words - what is in a guest that was restored; left out, a fresh one is filled. */
-	constructor(guest: MemoryGuest | undefined, host: Host, findings: Findings, words?: Uint32Array<ArrayBuffer>) {
-		this.guest =
-			guest ?? new MemoryGuest({ pageCount: PAGES, maximumPageCount: MAXIMUM_PAGES, now: () => host.clock.now() });
+	constructor(guest: ByteGuest, host: Host, findings: Findings, words?: Uint32Array<ArrayBuffer>) {
+		this.guest = guest;
 		this.#findings = findings;
 		host.copies.push({ discard: () => this.guest.discard() });
 		this.#words = words?.slice() ?? new Uint32Array(MAXIMUM_PAGES);
-		if (guest === undefined) for (let page = 0; page < PAGES - ZERO_PAGES; page++) this.#write(page);
+		if (words === undefined) for (let page = 0; page < PAGES - ZERO_PAGES; page++) this.#write(page);
 		const { pause } = this.guest;
-		this.guest.pause = async () => {
-			await pause.call(this.guest);
+		this.guest.pause = async (options) => {
+			await pause.call(this.guest, options);
 			this.pauses.push(await signatureOf(this.guest));
 		};
 	}
@@ -116,7 +144,7 @@ export class SaveGuest {
 }
 
 /** What a guest that does not run is now. */
-export async function signatureOf(guest: MemoryGuest): Promise<Signature> {
+export async function signatureOf(guest: ByteGuest): Promise<Signature> {
 	return signatureText(await guest.pages.hashes(0, guest.pageCount), guest.getState());
 }
 

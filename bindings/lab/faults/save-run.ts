@@ -6,9 +6,7 @@
  *           ─▶ failed     the guest runs on, nothing of it is visible
  *           ─▶ unknown    (`unconfirmed`, or a host crashed) visible or not; if it is, it is whole
  */
-import { MemoryGuest, MemoryGuestFactory } from "../../guests/memory/memory-guest.ts";
 import type { ConvergencePolicy } from "../../policies/convergence.ts";
-import type { Clock } from "../../ports/clock.ts";
 import { type History, startHistory } from "../../snapshot/history.ts";
 import { keepSnapshots } from "../../snapshot/keeper.ts";
 import { restore } from "../../snapshot/restore.ts";
@@ -19,7 +17,14 @@ import { saveTo } from "../../snapshot/save-to.ts";
 import { SnapshotSeries } from "../../snapshot/series.ts";
 import { type SnapshotReader, SnapshotStore } from "../../snapshot/store.ts";
 import type { FaultRun } from "./findings.ts";
-import { SaveGuest, type Signature, signatureOf, signatureText } from "./save-guest.ts";
+import {
+	type ByteGuests,
+	type FaultBench,
+	SaveGuest,
+	type Signature,
+	signatureOf,
+	signatureText,
+} from "./save-guest.ts";
 import { type FaultSchedule, MAXIMUM_PAGES, PAGES } from "./schedule.ts";
 import { type Tampering, TwoHosts } from "./two-hosts.ts";
 import { faultPrograms } from "./workloads.ts";
@@ -41,15 +46,16 @@ type Attempt = { readonly id: string } | { readonly error: SaveError } | "crashe
 
 /** See the head of this file. Never rejects for what the schedule does. */
 export function runSaveSchedule(
-	real: Pick<Clock, "sleep">,
+	bench: FaultBench,
 	schedule: FaultSchedule,
 	tampering: Tampering = {},
 ): Promise<FaultRun> {
-	return new SaveRun(new TwoHosts(real, schedule, tampering, () => undefined)).run();
+	return new SaveRun(new TwoHosts(bench.real, schedule, tampering, () => undefined), bench.guests).run();
 }
 
 class SaveRun {
 	readonly #hosts: TwoHosts;
+	readonly #guests: ByteGuests;
 	readonly #path: string[] = [];
 	readonly #guest: SaveGuest;
 	readonly #store: SnapshotStore;
@@ -67,10 +73,12 @@ class SaveRun {
 	#rounds = 0;
 	#last = "";
 
-	constructor(hosts: TwoHosts) {
+	constructor(hosts: TwoHosts, guests: ByteGuests) {
 		this.#hosts = hosts;
+		this.#guests = guests;
 		const { source, clock, random, findings } = hosts;
-		this.#guest = new SaveGuest(undefined, source, findings);
+		const fresh = guests.create(PAGES, MAXIMUM_PAGES, () => source.clock.now());
+		this.#guest = new SaveGuest(fresh, source, findings);
 		hosts.tampering.guest?.(this.#guest.guest, source, hosts);
 		this.#store = new SnapshotStore(source.disk, { clock: source.clock, random });
 		if (hosts.schedule.workload === "growing")
@@ -300,10 +308,10 @@ class SaveRun {
 
 	async #restore(snapshot: SnapshotReader, expected: Signature): Promise<void> {
 		const { clock, random, findings } = this.#hosts;
-		const factories = [new MemoryGuestFactory(clock, MAXIMUM_PAGES)];
+		const factories = [this.#guests.factory(clock, MAXIMUM_PAGES)];
 		const policy = { clock: "jump", random: "reseed", stayPaused: true } as const;
 		const { guest } = await restore({ snapshot, factories, clock, random }, policy);
-		if (!(guest instanceof MemoryGuest)) throw new TypeError("restored: another kind of guest");
+		if (!this.#guests.is(guest)) throw new TypeError("restored: another kind of guest");
 		if ((await signatureOf(guest)) !== expected) findings.violation("the restored guest is not what the snapshot says");
 		await guest.discard();
 	}

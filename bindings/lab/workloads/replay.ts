@@ -32,8 +32,8 @@ export class TraceReplay implements Workload {
 		let scheduled: Scheduled | undefined;
 		let isStopped = false;
 		let workMs = 0;
-		const write = (pages: Iterator<number>, page: number | undefined): void => {
-			for (let next = page; next !== undefined && !isStopped; next = pages.next().value as number | undefined) {
+		const write = (pages: Iterator<number, undefined>, page: number | undefined): void => {
+			for (let next = page; next !== undefined && !isStopped; next = pages.next().value) {
 				const missing = next;
 				if (guest.missing.has(missing)) {
 					guest.missing.wait(missing, () => write(pages, missing));
@@ -50,7 +50,7 @@ export class TraceReplay implements Workload {
 				this.#nowMs += waitMs;
 				workMs += waitMs;
 				const pages = this.#step();
-				write(pages, pages.next().value as number | undefined);
+				write(pages, pages.next().value);
 			});
 		};
 		sleep();
