@@ -33,6 +33,11 @@ export class Conversation {
 		return this.#failure.signal;
 	}
 
+	/** See {@link Link.windowBytes}. */
+	get windowBytes(): number {
+		return this.#link.windowBytes;
+	}
+
 	/** Bytes given to the link so far. */
 	get bytesSent(): number {
 		return this.#link.traffic.bytesSent;

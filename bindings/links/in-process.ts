@@ -45,6 +45,7 @@ export function createInProcessLinks(options: LinkOptions): [Link, Link] {
 }
 
 class InProcessLink implements Link {
+	readonly windowBytes: number;
 	readonly #hash64: Hash64;
 	readonly #pool: BufferPool;
 	readonly #outbox = new Outbox();
@@ -58,6 +59,7 @@ class InProcessLink implements Link {
 
 	constructor(limits: LinkLimits, hash64: Hash64) {
 		this.#hash64 = hash64;
+		this.windowBytes = limits.windowBytes;
 		this.#windows = [new ReceiveWindow(limits.windowBytes), new ReceiveWindow(limits.urgentWindowBytes)];
 		this.#pool = new BufferPool(limits.windowBytes + limits.urgentWindowBytes + limits.maximumFrameBytes);
 		this.#outbox.open(limits);

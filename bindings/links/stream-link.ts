@@ -126,6 +126,10 @@ export class StreamLink implements Link {
 		return this.#ended.signal;
 	}
 
+	get windowBytes(): number {
+		return this.#limits.windowBytes;
+	}
+
 	get traffic(): LinkTraffic {
 		return this.#traffic;
 	}

@@ -7,7 +7,6 @@ import { DEFAULT_DEADLINES, toMoveError, withDeadline } from "../handover/phases
 import type { Clock } from "../ports/clock.ts";
 import type { Guest } from "../ports/guest.ts";
 import type { Link } from "../ports/link.ts";
-import { DEFAULT_WINDOW_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 
 /** What a target says of a guest. */
@@ -56,7 +55,7 @@ export async function checkMove(
 			await conversation.send({
 				type: "hello",
 				protocol: PROTOCOL_VERSIONS,
-				windowBytes: DEFAULT_WINDOW_BYTES,
+				windowBytes: link.windowBytes,
 				intent: "check",
 				moveId: "check",
 				technique: "check",

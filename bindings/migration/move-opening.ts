@@ -1,11 +1,11 @@
 /** The first phases of a move's source: handshake, missing code, and the target's set-up. See move.ts. */
 import { MoveError } from "../handover/move-error.ts";
 import { ServingRoom } from "../paging/serving-room.ts";
-import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import { isFaultingGuest, whyNotFaulting } from "../ports/faulting-guest.ts";
 import type { GuestLayout } from "../ports/guest.ts";
 import { isOrderedGuest } from "../ports/ordered-guest.ts";
 import { isStandbyGuest } from "../ports/standby-guest.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
+import { MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { chunks } from "./chunks.ts";
 import { checkpointInterval, learningTime } from "./following-pages.ts";
@@ -16,7 +16,7 @@ export async function openMove(move: MoveContext): Promise<void> {
 	const { guest } = move.services;
 	const faulting = move.technique.push !== undefined;
 	if (faulting && !isFaultingGuest(guest))
-		throw new MoveError("refused", `a ${guest.kind} guest cannot run while pages are missing: use pre-copy`);
+		throw new MoveError("refused", `a ${guest.kind} guest ${whyNotFaulting(guest)}; use pre-copy`);
 	const checkpoints = faulting ? checkpointInterval(move.technique.following ?? {}) : undefined;
 	if (checkpoints !== undefined && !isStandbyGuest(guest))
 		throw new MoveError("refused", `a ${guest.kind} guest cannot take checkpoints back: leave 'checkpoints' out`);
@@ -27,7 +27,7 @@ export async function openMove(move: MoveContext): Promise<void> {
 		await move.conversation.send({
 			type: "hello",
 			protocol: PROTOCOL_VERSIONS,
-			windowBytes: DEFAULT_WINDOW_BYTES,
+			windowBytes: move.conversation.windowBytes,
 			intent: "move",
 			moveId: move.moveId,
 			technique: move.technique.name,

@@ -15,7 +15,6 @@ import { isGatedGuest } from "../ports/gated-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
 import type { LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
-import { DEFAULT_WINDOW_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { type CheckpointInterval, decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
 import { ArrivingPages } from "./arriving-pages.ts";
@@ -180,7 +179,7 @@ class Reception {
 	}
 
 	#welcome(missing: readonly string[]): Record {
-		return { type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: DEFAULT_WINDOW_BYTES, missing };
+		return { type: "welcome", protocol: PROTOCOL_VERSIONS.max, windowBytes: this.#link.windowBytes, missing };
 	}
 
 	async #greet(hello: Record | undefined): Promise<void> {

@@ -36,6 +36,8 @@ export interface Link {
 	abort(reason: unknown): void;
 	/** Fires once, when the link can no longer carry frames, whatever the cause. Its reason is the {@link LinkError}. */
 	readonly ended: AbortSignal;
+	/** Bytes of the bulk lane that this side takes before it gives them back: what it has announced to its peer. */
+	readonly windowBytes: number;
 	/** Counters since the link was opened. */
 	readonly traffic: LinkTraffic;
 }

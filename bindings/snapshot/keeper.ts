@@ -16,7 +16,7 @@ import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type IncomingFrame, type Link, LinkError } from "../ports/link.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_STATE_BYTES } from "../wire/limits.ts";
+import { MAX_STATE_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { decodeRecord, encodeRecord, type OfferRecord, type Record } from "../wire/records.ts";
 import { SnapshotError } from "./image-error.ts";
@@ -163,7 +163,7 @@ class Keeper {
 		const missing = this.#writer.missingResources;
 		this.#state = begunKeeper(layout.pageCount, missing);
 		const protocol = PROTOCOL_VERSIONS.max;
-		await this.#send({ type: "welcome", protocol, windowBytes: DEFAULT_WINDOW_BYTES, missing });
+		await this.#send({ type: "welcome", protocol, windowBytes: this.#services.link.windowBytes, missing });
 		if (missing.length === 0) await this.#send({ type: "prepared", setupMs: 0 });
 	}
 

@@ -20,7 +20,7 @@ import type { PacingPolicy } from "../policies/pacing.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Guest, PageBatch } from "../ports/guest.ts";
 import type { Link } from "../ports/link.ts";
-import { DEFAULT_WINDOW_BYTES, MAX_CHUNK_BYTES } from "../wire/limits.ts";
+import { MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import type { Verification } from "../wire/records.ts";
 import { generationOf } from "./generation.ts";
@@ -272,7 +272,7 @@ class KeeperTalk {
 		await conversation.send({
 			type: "offer",
 			protocol: PROTOCOL_VERSIONS,
-			windowBytes: DEFAULT_WINDOW_BYTES,
+			windowBytes: conversation.windowBytes,
 			...offer,
 			...(label === undefined ? {} : { label }),
 			...(generation === undefined ? {} : { generation }),

@@ -118,6 +118,7 @@ export function linkContract(name: string, withLinks: WithLinks): void {
 		"settle waits until little is out, and says when something has been consumed",
 		SMALL_WINDOW,
 		async (source, target) => {
+			assert.is(source.windowBytes, SMALL_WINDOW.windowBytes);
 			assert.is(await source.settle(), true, "nothing was sent");
 			const quarter = SMALL_WINDOW.windowBytes / 4;
 			const sending = Array.from({ length: 12 }, (_, i) => source.send(marked(quarter - 256, i)));
