@@ -16,7 +16,7 @@ import { parseArgs } from "node:util";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const progressPath = join(root, "build/crash-progress.json");
 /** Seeds of one run of a suite: well within its time limit on a busy machine. */
-const CHUNK = { kill: 20, reorder: 250 };
+const CHUNK = { kill: 10, reorder: 100 };
 
 const { values: options } = parseArgs({
 	options: {
