@@ -24,17 +24,20 @@ const SWITCH_LIMIT_MS = 15;
 const FAULT_LIMIT_US = 200;
 const PARTS = ["finalRoundMs", "stateMs", "verifyMs", "commitMs"] as const;
 const FAULT_SHARE_LIMIT = 4;
+/** Of a push that nobody disturbs, in MB/s. */
+const PUSH_LIMIT = 500;
 
 export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	const all: Row[] = [];
-	for (const sizeMiB of smoke ? [8] : [64, 512]) all.push(...sizeRows(sizeMiB, await crossings(sizeMiB, smoke)));
+	for (const sizeMiB of smoke ? [8] : [64, 512]) all.push(...sizeRows(sizeMiB, await crossings(sizeMiB, smoke, LOAD)));
+	for (const sizeMiB of smoke ? [8] : [64, 512]) all.push(pushRow(sizeMiB, await crossings(sizeMiB, smoke, undefined)));
 	for (const megabytes of smoke ? [8] : [8, 64, 256]) all.push(...(await sweepRows(megabytes)));
 	return all;
 }
 
-async function crossings(sizeMiB: number, smoke: boolean): Promise<Crossing[]> {
-	const runs = smoke ? 2 : sizeMiB > 100 ? 7 : 21;
-	const ferry = await Ferry.open(sizeMiB, LOAD, CREW);
+async function crossings(sizeMiB: number, smoke: boolean, load: FerryLoad | undefined): Promise<Crossing[]> {
+	const runs = smoke ? 2 : sizeMiB > 100 || load === undefined ? 7 : 21;
+	const ferry = await Ferry.open(sizeMiB, load, CREW);
 	const measured: Crossing[] = [];
 	try {
 		// The first crossings run in the baseline tier: not counted.
@@ -66,9 +69,17 @@ function sizeRows(sizeMiB: number, measured: readonly Crossing[]): Row[] {
 			"ms",
 		),
 		plain(`${name}: waits for pages`, median(of(({ metrics }) => metrics.networkFaults)), "faults"),
+		plain(`${name}: pages in vain`, median(of(({ metrics }) => metrics.paging?.pushedInVain ?? 0)), "pages"),
 		plain(`${name}: every page is there after`, median(of(({ metrics }) => metrics.resumeMs)), "ms"),
 		plain(`${name}: client's longest gap`, median(of(({ longestGapMs }) => longestGapMs)), "ms"),
 	];
+}
+
+/** How fast pages come to a guest that does nothing. */
+function pushRow(sizeMiB: number, measured: readonly Crossing[]): Row {
+	const value = median(measured.map(({ metrics }) => (sizeMiB * 2 ** 20) / 1000 / metrics.resumeMs));
+	const name = `${sizeMiB} MiB, ${RUNTIME}: push to an idle guest`;
+	return { name, value, unit: "MB/s", peer: "wanted", peerValue: PUSH_LIMIT, ratio: value / PUSH_LIMIT, goal: 1 };
 }
 
 const ORDERS: readonly (readonly [string, PushOrder])[] = [

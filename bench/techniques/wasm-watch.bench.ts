@@ -77,6 +77,21 @@ function makeEdges({ exports }: LiveInstance): void {
 	);
 }
 
+/** From code that waits for pages back to plain code, at a call boundary: globals, tables and dropped segments. */
+async function swapBack(name: keyof typeof LIVE_PROGRAMS, rounds: number): Promise<Row> {
+	const { live, work } = await LIVE_PROGRAMS[name]({});
+	const plain = live.exports;
+	const watched = live.prepare({ checkPresence: true });
+	const times: number[] = [];
+	for (let i = 0; i < rounds; i++) {
+		live.takeOver(watched);
+		work();
+		times.push(timed(() => live.takeOver(plain)));
+	}
+	const value = median(times);
+	return { name: `${name}, back to plain code`, value, unit: "ms", peer: null, peerValue: null, ratio: null };
+}
+
 function rewriting(name: keyof typeof LIVE_PROGRAMS, variant: string, options: RewriteOptions, rounds: number): Row {
 	const bytes = programBytes(name);
 	let length = 0;
@@ -104,6 +119,7 @@ export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	for (const name of names) {
 		all.push(rewriting(name, "exposed state", {}, rounds));
 		if (!supportsInstrumentation()) continue;
+		all.push(await swapBack(name, rounds));
 		for (const [variant, options] of Object.entries(VARIANTS)) {
 			all.push(await slowDown(name, variant, rounds));
 			if (variant !== EDGES) all.push(rewriting(name, variant, options, rounds));
