@@ -1,7 +1,7 @@
 // What the planner predicts of real third-party WebAssembly programs at work, beside what their moves then take: every
 // technique, several loads and rates. The ratio is prediction ÷ measurement; the last rows say how many are within 25 %.
 // Post-copy and hybrid need Node 22 as a target; on an older one they are left out, and that is printed.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -247,6 +247,7 @@ async function bundlePrograms(programs: readonly Program[]): Promise<string[]> {
 	const root = process.cwd(); // benches run in the repository's root
 	const outdir = join(root, "build", `planner-${process.pid}`);
 	mkdirSync(outdir, { recursive: true });
+	process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
 	const entryPoints = programs.map(({ name }) => join(root, "examples/programs", `${name}.ts`));
 	await build({
 		entryPoints,
