@@ -72,6 +72,19 @@ export interface FaultReport {
 /** Waits that are kept one by one: 64 Ki samples are half a megabyte, and more tell nothing new. */
 export const MAX_FAULT_SAMPLES = 65_536;
 
+/** A guest that is no {@link FaultingGuest}, and says why: for the message of a refusal. */
+export interface UnfaultingGuest extends Guest {
+	readonly faultingObstacle: string;
+}
+
+/** Why a guest cannot run while pages are missing, in words that go on after its kind. */
+export function whyNotFaulting(guest: Guest): string {
+	const says = (other: Guest): other is UnfaultingGuest => "faultingObstacle" in other;
+	return says(guest)
+		? `cannot run while pages are missing: ${guest.faultingObstacle}`
+		: "cannot run while pages are missing";
+}
+
 /** Whether a guest is a {@link FaultingGuest}. */
 export function isFaultingGuest(guest: Guest): guest is FaultingGuest {
 	return "faulting" in guest;

@@ -47,8 +47,8 @@ interface QuickJs {
 	free(pointer: number): void;
 }
 
-/** Runs inside the guest. */
-const GUEST_SIDE = `
+/** Runs inside the guest: whatever build of the engine it is. */
+export const GUEST_SIDE = `
 Object.defineProperty(globalThis, "answered", { value: new Map() });
 Object.defineProperty(globalThis, "answer", { value(number, source) {
 	if (!answered.has(number)) {

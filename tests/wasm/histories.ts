@@ -12,6 +12,11 @@ export const HISTORIES: Readonly<Record<string, (i: number) => string>> = {
 			? "globalThis.rows = []; 0"
 			: `rows.push({ i: ${i}, s: 'row'.repeat(${i % 50}) }); rows[${i >> 1} % rows.length].s += 'x';
 				[rows.length, rows.reduce((sum, row) => sum + row.s.length, 0)]`,
+	"quickjs-wasi": (i) =>
+		i === 0
+			? "globalThis.table = new Map(); 0"
+			: `table.set(${i}, 'row'.repeat(${i % 50})); table.set(${i >> 1}, (table.get(${i >> 1}) ?? '') + 'x');
+				[table.size, [...table.values()].reduce((sum, text) => sum + text.length, 0)]`,
 	lua: (i) =>
 		i === 0
 			? "data.rows = {}"

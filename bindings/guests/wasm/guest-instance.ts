@@ -177,7 +177,12 @@ export class GuestInstance {
 		try {
 			const { instance, program } = decodeGuestState(bytes);
 			const { exports, layout } = this.#live;
-			restoreInstance(exports, layout, decodeInstanceState(instance, layout));
+			const running = this.#running;
+			const hooks =
+				running.foreignEntry === undefined
+					? {}
+					: { foreignEntry: (table: number, slot: number) => running.foreignEntry?.(table, slot) ?? null };
+			restoreInstance(exports, layout, decodeInstanceState(instance, layout), hooks);
 			if (this.#running.restore !== undefined) await this.#running.restore(program);
 			else if (program.byteLength > 0)
 				throw new TypeError("the state has program bytes, but the program has no restore()");

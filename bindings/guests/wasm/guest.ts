@@ -214,6 +214,7 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 			guest.dirty.tracker = facts.tracker === "scan" ? "scan" : "barrier";
 			keepCode(facts.module.hash, facts.compiled);
 			if (facts.program.hostAccess === "declared") guest.#declareFaults();
+			else Object.defineProperty(guest, "faultingObstacle", { value: undeclared(facts.program.name) });
 			if (target?.faulting) guest.#faults?.prepare();
 			if (facts.ballooning)
 				Object.defineProperty(guest, "balloon", { value: new WasmBalloon(guest.#worker), enumerable: true });
@@ -413,4 +414,11 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 		this.#faults?.fail(error);
 		this.#calls.end(callError);
 	}
+}
+
+function undeclared(program: string): string {
+	return (
+		`the program ${program} does not declare its host access, and JavaScript that reads guest memory by itself would ` +
+		"read zeros without an error (docs/programs.md says how to declare it)"
+	);
 }

@@ -98,6 +98,12 @@ export interface RunningProgram {
 	/** Puts captured bytes into a program that has been started and whose memory, globals and tables are installed. */
 	restore?(bytes: Uint8Array): void | Promise<void>;
 	/**
+	 * Supplies the function for a place of a table that JavaScript had filled at the source (Emscripten's addFunction): an
+	 * exported WebAssembly function, since a table takes no other. `null` keeps the one that `start` has put there; without
+	 * either the restore fails, by place. A global is asked for as table -1, its index as slot.
+	 */
+	foreignEntry?(table: number, slot: number): CallableFunction | null;
+	/**
 	 * At a target that comes from a snapshot, after `restore` and before `wake`: which copy it is, and what is to become of its
 	 * clock and its random numbers. A generator is seeded anew here; a carried clock looks at the host's again. Not called
 	 * after a move. What it throws fails the restore.
