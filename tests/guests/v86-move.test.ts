@@ -2,6 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { type StartV86GuestOptions, V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { postCopy } from "../../bindings/migration/post-copy.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
@@ -153,6 +154,15 @@ test("what a target cannot be is refused by name", async () => {
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, v86: "0.5.1" } })), ["v86"]);
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, time: "backwards" } })), ["time"]);
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, vgaMemory: "7" } })), ["hardware"]);
+});
+
+test("post-copy is refused with the reason, and the guest runs on", async () => {
+	const { guest, console } = await oracle();
+	const { result } = await moveV86(guest, bootSectorFactory(), postCopy);
+	assert.is(result.outcome, "kept");
+	assert.match(result.outcome === "kept" ? result.error.message : "", "on its host's own thread");
+	await console.more(30);
+	assert.is(letterFault(console.text), undefined);
 });
 
 test("another version of v86 is refused, and says what to install", async () => {

@@ -2,13 +2,14 @@
 import type { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
-import type { MoveOptions, MoveResult, MoveServices } from "../../bindings/migration/move.ts";
+import type { MoveOptions, MoveServices } from "../../bindings/migration/move.ts";
+import type { PostCopyResult } from "../../bindings/migration/results.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
 
-/** {@link stopAndCopy}, {@link preCopy}. */
-export type Technique = (services: MoveServices, options?: MoveOptions) => Promise<MoveResult>;
+/** `stopAndCopy`, `preCopy`, `postCopy`. */
+export type Technique = (services: MoveServices, options?: MoveOptions) => Promise<PostCopyResult>;
 
 /** Listens to what a guest writes, wherever it runs: one text for all its copies. */
 export class Console {
@@ -49,7 +50,7 @@ export async function moveV86(
 	factory: V86GuestFactory,
 	technique: Technique,
 	{ console, options = {} }: { readonly console?: Console; readonly options?: MoveOptions } = {},
-): Promise<{ readonly result: MoveResult; readonly target: V86Guest | undefined }> {
+): Promise<{ readonly result: PostCopyResult; readonly target: V86Guest | undefined }> {
 	const [near, far] = openLinkPair();
 	const heard = {
 		kind: factory.kind,

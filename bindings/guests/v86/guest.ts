@@ -135,6 +135,13 @@ export class V86Guest implements Guest {
 		return guest;
 	}
 
+	/** Why it cannot run while pages are missing: post-copy and hybrid are refused with these words. */
+	get faultingObstacle(): string {
+		const thread = "it runs on its host's own thread, which cannot stand still for a page";
+		const pae = this.#machine.usesPae ? "; its kernel uses PAE, whose page tables are not followed either" : "";
+		return thread + pae;
+	}
+
 	/** What the guest's clock shows, in ms since it was switched on, pauses left out. */
 	get timeMs(): number {
 		return this.#machine.time.valueMs;
