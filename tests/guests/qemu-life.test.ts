@@ -1,6 +1,13 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type QemuGuest, startQemuGuest, sweepInstances } from "../../bindings/guests/qemu/index.ts";
+import {
+	probeAccelerator,
+	type QemuGuest,
+	startQemuGuest,
+	startUserNetwork,
+	sweepInstances,
+} from "../../bindings/guests/qemu/index.ts";
+import { VirtualSwitch } from "../../bindings/network/switch.ts";
 import { guestProgram } from "../qemu/programs.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
 
@@ -99,6 +106,34 @@ if (missing === undefined) {
 			await guest.discard();
 			assert.equal(await platform.files.names(folder), []);
 		});
+
+	test("an accelerator is what a machine has booted with: software always, KVM where it does", async () => {
+		assert.is(await probeAccelerator(platform, "tcg", { folder }), true);
+		// Whether a whole machine does as well as the probe is not for this test: some systems boot one and lose the other.
+		if (await probeAccelerator(platform, "kvm", { folder })) return console.log("skipped: KVM boots a machine here");
+		const start = startQemuGuest(platform, { machine, folder, accelerator: "kvm" });
+		assert.is((await rejection(start)).code, "no-accelerator");
+	});
+
+	test("real clients reach a network through the host's, and it leaves nothing", async () => {
+		const network = new VirtualSwitch(platform.clock);
+		const seen: string[] = [];
+		network.tap(({ frame, from }) => seen.push(`${from} ${frame[12]! * 256 + frame[13]!}`));
+		const door = await platform.listen({ transport: "tcp", host: "127.0.0.1", port: 0 });
+		const hostPort = door.address.transport === "tcp" ? door.address.port : 0;
+		const port = network.addPort("uplink");
+		const forwards = [{ hostPort, guestIp: "10.0.0.1", guestPort: 80 }];
+		await door.close();
+		const uplink = await startUserNetwork(platform, port.attach, { folder, forwards });
+		const asked = new Promise<void>((resolve) => network.tap(() => resolve()));
+		const client = await platform.connect({ transport: "tcp", host: "127.0.0.1", port: hostPort });
+		await asked;
+		assert.ok(seen.includes("uplink 2054"), "ARP: who has 10.0.0.1?");
+		client.abort("done");
+		await uplink.close();
+		await uplink.close();
+		assert.equal(await platform.files.names(folder), []);
+	});
 
 	test("what a killed owner has left is ended and removed; what lives is not touched", async () => {
 		const owner = await platform.processes.start(guestProgram("qemu-owner"));

@@ -12,6 +12,7 @@ import {
 	type PreparedTarget,
 	type SetUpOptions,
 } from "../../ports/guest.ts";
+import { checkAccelerator } from "./accelerator.ts";
 import { QemuError } from "./errors.ts";
 import { openGuest, type QemuGuest, type StartQemuGuestOptions } from "./guest.ts";
 import { type Accelerator, checkMachine, machineFacts, pagesOf } from "./machine.ts";
@@ -47,13 +48,14 @@ export class QemuGuestFactory implements GuestFactory {
 		this.#facts = facts;
 	}
 
-	/** @throws {QemuError} `not-installed`, `exited`, `no-file`; RangeError for a machine that makes no sense. */
+	/** @throws {QemuError} `not-installed`, `exited`, `no-file`, `no-accelerator`; RangeError for a machine that makes no sense. */
 	static async open(services: QemuServices, options: QemuGuestFactoryOptions): Promise<QemuGuestFactory> {
 		const { machine, accelerator = "tcg", executable = DEFAULT_EXECUTABLE } = options;
 		checkMachine(machine);
 		if (machine.mac !== undefined && options.network === undefined)
 			throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
 		const version = await qemuVersion(services, executable);
+		await checkAccelerator(services, accelerator, options);
 		const facts = await machineFacts(machine, { files: services.files, version, accelerator });
 		return new QemuGuestFactory(services, { ...options, accelerator }, facts);
 	}

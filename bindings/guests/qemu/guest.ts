@@ -25,6 +25,7 @@ import {
 	PAGE_BYTES,
 	type PauseOptions,
 } from "../../ports/guest.ts";
+import { checkAccelerator } from "./accelerator.ts";
 import { QemuBalloon } from "./balloon.ts";
 import type { QemuConsole } from "./console.ts";
 import { loadDeviceState, prepareStateTransfer, saveDeviceState } from "./device-state.ts";
@@ -57,7 +58,7 @@ const ANSWER_MS = 30_000;
 /**
  * Boots a machine.
  *
- * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `not-booted`; nothing is left then. RangeError for
+ * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `no-accelerator`, `not-booted`; nothing is left then. RangeError for
  *   a machine that makes no sense.
  *
  * A machine with a balloon is a {@link BallooningQemuGuest}.
@@ -74,6 +75,7 @@ export async function startQemuGuest(services: QemuServices, options: StartQemuG
 	if (machine.mac !== undefined && options.network === undefined)
 		throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
 	const version = await qemuVersion(services, executable);
+	await checkAccelerator(services, accelerator, options);
 	const facts = await machineFacts(machine, { files: services.files, version, accelerator });
 	const guest = await openGuest(services, { ...options, accelerator, incoming: false }, facts);
 	if (booted === undefined) return guest;
@@ -248,8 +250,8 @@ export class QemuGuest implements Guest {
 		if (this.#status === "gone" || this.#crash !== undefined) return;
 		this.#crash = error;
 		this.#onCrash(error);
-		void this.#parts.instance.end(error);
-		void this.#parts.ram.close(error);
+		const ending = [this.#parts.instance.end(error), this.#parts.ram.close(error)];
+		for (const part of ending) part.catch(() => undefined); // what is left of its folder, the next start removes
 	}
 
 	#layout(): GuestLayout {

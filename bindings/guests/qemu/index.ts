@@ -2,6 +2,7 @@
  * Virtual machines under QEMU as guests: `pageferry/guests/qemu`, the same on Node and on Deno, which give it their ports.
  * @module
  */
+export { probeAccelerator } from "./accelerator.ts";
 export { QemuConsole } from "./console.ts";
 export { QemuError, type QemuErrorCode } from "./errors.ts";
 export { QemuGuestFactory, type QemuGuestFactoryOptions } from "./factory.ts";

@@ -71,14 +71,15 @@ async function startTicksOf(files: HostFiles, pid: number): Promise<string | und
 	return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
 }
 
-/** Ends every QEMU whose memory lies in this folder, and waits until there is none. */
+/** Ends every QEMU whose files or sockets lie in this folder, and waits until there is none. We start all of them alike. */
 async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
 	for (;;) {
 		let found = 0;
 		for (const name of await files.names("/proc")) {
 			if (!/^\d+$/.test(name)) continue;
 			const line = await files.read(`/proc/${name}/cmdline`);
-			if (line === undefined || !new TextDecoder().decode(line).includes(`mem-path=${folder}`)) continue;
+			const text = line === undefined ? "" : new TextDecoder().decode(line);
+			if (!text.includes(folder) || !text.includes("-no-user-config")) continue;
 			files.kill(Number(name));
 			found++;
 		}

@@ -149,6 +149,10 @@ async function meet(services: QemuServices, process: RunningProcess, doors: Door
 	for (const loser of [late, ended, met]) loser.catch(() => undefined); // the race has the first word
 	try {
 		return await Promise.race([met, late, ended]);
+	} catch (error) {
+		// The end of a connection comes before the end of its process, which has the words.
+		if (error instanceof QemuError && error.code === "exited") await Promise.race([ended, late]);
+		throw error;
 	} finally {
 		timer.abort();
 	}

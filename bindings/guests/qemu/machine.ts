@@ -33,7 +33,7 @@ export interface QemuFloppy {
 	readonly floppy: string;
 }
 
-/** How processors are emulated: `tcg` in software, everywhere; `kvm` by the system, where {@link probeKvm} has seen it work. */
+/** How processors are emulated: `tcg` in software, everywhere; `kvm` by the system, only where a machine has booted with it. */
 export type Accelerator = "tcg" | "kvm";
 
 const LARGEST_MIB = 65536;

@@ -55,7 +55,8 @@ const IP = /^\d+\.\d+\.\d+\.\d+$/;
  * Starts it.
  *
  * @param attach - takes the stream of frames: a switch port's `attach`
- * @throws {QemuError} `not-installed`, `exited` (a port that is taken), `no-answer`; RangeError naming the argument
+ * @throws {QemuError} `not-installed`, `exited` with its words, `no-answer`; RangeError naming the argument. A QEMU that finds fault
+ *   with a rule only after it has connected (a port that is taken) ends instead: `failed` of the result has its words
  *
  * @example
  * ```ts ignore
@@ -77,8 +78,6 @@ export async function startUserNetwork(
 		...["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
 		...["-netdev", user, "-netdev", `stream,id=up,server=off,addr.type=unix,addr.path=${path}`],
 		...["-netdev", "hubport,id=h0,hubid=0,netdev=user", "-netdev", "hubport,id=h1,hubid=0,netdev=up"],
-		// How a sweep finds it: it has no memory of its own.
-		...["-name", `mem-path=${folder}/`],
 	];
 	const timer = new AbortController();
 	let process: Awaited<ReturnType<typeof startQemu>> | undefined;

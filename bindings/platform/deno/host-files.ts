@@ -30,7 +30,14 @@ export const denoHostFiles: HostFiles = {
 		await file.truncate(byteLength);
 	},
 	async removeTree(path) {
-		await orElse(() => Deno.remove(path, { recursive: true }), undefined);
+		for (let tries = 0; ; tries++)
+			try {
+				await orElse(() => Deno.remove(path, { recursive: true }), undefined);
+				return;
+			} catch (error) {
+				// Something was made in it meanwhile: a listener that was just being opened.
+				if (tries >= 10 || !/os error 39\b/.test(String(error))) throw error;
+			}
 	},
 	kill(pid) {
 		try {

@@ -34,7 +34,8 @@ export const nodeHostFiles: HostFiles = {
 			await file.close();
 		}
 	},
-	removeTree: (path) => rm(path, { recursive: true, force: true }),
+	// Again, if something was made in it meanwhile: a listener that was just being opened.
+	removeTree: (path) => rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }),
 	kill(pid) {
 		try {
 			process.kill(pid, "SIGKILL");
