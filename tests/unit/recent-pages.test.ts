@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { RecentPages } from "../../bindings/guests/recent-pages.ts";
+import { MISSING, MISSING_OFFSET } from "../../bindings/guests/wasm/module/page-map.ts";
 import { AccessSampler, WriteSampler } from "../../bindings/guests/wasm/use-sampler.ts";
 import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
 import type { Clock } from "../../bindings/ports/clock.ts";
@@ -30,13 +31,13 @@ function samplerOf(pageCount: number) {
 	let nowMs = 0;
 	const clock: Clock = { now: () => nowMs, sleep: () => Promise.resolve() };
 	const sampler = new AccessSampler(clock, map, pageCount);
-	const armed = new Uint8Array(map.buffer, 2 ** 20);
+	const armed = new Uint8Array(map.buffer, MISSING_OFFSET);
 	return {
 		sampler,
 		armed,
 		/** What instrumented code does. */
 		use(page: number): boolean {
-			if (armed[page] !== 1) return false;
+			if (armed[page] !== MISSING) return false;
 			sampler.arrive(page);
 			return true;
 		},

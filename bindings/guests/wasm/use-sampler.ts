@@ -22,7 +22,7 @@ const PASS = 0;
 /** See the head of this file: `accesses`. */
 export class AccessSampler {
 	readonly #clock: Clock;
-	/** Of the code that runs: 1 for a page whose next use calls out. */
+	/** Of the code that runs: MISSING for a page whose next use calls out. */
 	readonly #armed: Uint8Array;
 	readonly #recent: RecentPages;
 	/** Pages that pass without a call in this turn. */
