@@ -31,7 +31,7 @@ async function main(): Promise<void> {
 	const store = new SnapshotStore(await openFolderStore(`${tmpdir()}/pageferry-example-v86`), { clock, random });
 
 	await shell(guest, "echo everything >/tmp/work");
-	const history = await startHistory({ guest, store, clock }, { everyMs: 100, keep: { count: 10 } });
+	const history = await startHistory({ guest, store, clock }, { everyMs: 100, keep: { ageMs: 600_000 } });
 	const good = await history.now({ label: "before the accident" });
 	await shell(guest, "rm -rf /tmp/* /bin/ls");
 	await history.now();

@@ -82,7 +82,7 @@ test("each snapshot of a series is whole", async () => {
 test("a history goes back, and the guest of now is gone", async () => {
 	const { guest, console } = await oracle();
 	const store = newStore();
-	const history = await startHistory({ guest, store, clock }, { everyMs: 20, keep: { count: 5 } });
+	const history = await startHistory({ guest, store, clock }, { everyMs: 20, keep: { ageMs: 600_000 } });
 	const { snapshot } = await history.now();
 	await console.more(50);
 	const { guest: again } = await history.rewind(snapshot.id, { factories: [bootSectorFactory()], random }, POLICY);
