@@ -16,7 +16,7 @@
  */
 
 /** Bytes a gate holds at most: a second of a guest that sends at 64 MB/s. */
-export const HELD_BYTES_LIMIT: number = 64 * 1024 * 1024;
+const HELD_BYTES_LIMIT: number = 64 * 1024 * 1024;
 
 interface Epoch {
 	readonly number: number;

@@ -366,6 +366,7 @@ async function waitUntilBooted(
 		const look = (line: string) => {
 			if (booted(line)) resolve(true);
 		};
+		// allowed (print): the machine's console, not ours
 		stop = guest.console.onLine(look);
 		guest.console.recent.forEach(look);
 	});

@@ -103,6 +103,7 @@ export class QemuInstance {
 		const { process, services, folder } = this.#parts;
 		process.kill("SIGKILL");
 		this.qmp.end(reason);
+		// allowed (print): the machine's console, not ours
 		this.console.close();
 		this.network?.abort(reason);
 		await process.ended;
@@ -141,6 +142,7 @@ async function meet(services: QemuServices, process: RunningProcess, doors: Door
 	});
 	const met = (async () => {
 		const network = doors.network && (await doors.network.accept());
+		// allowed (print): the machine's console, not ours
 		const console = await doors.console.accept();
 		const control = await doors.control.accept();
 		if (console === undefined || control === undefined) throw new QemuError("no-answer", "the start was given up");

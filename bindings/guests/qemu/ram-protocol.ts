@@ -110,6 +110,7 @@ export function errorOf({ kind, code, message, position, pageIndex }: ErrorFacts
 	if (kind === "batch")
 		// allowed (cast): a batch error's own code
 		return new BatchError(
+			// allowed (cast): a batch error's own code
 			code as BatchErrorCode,
 			position === undefined || pageIndex === undefined ? undefined : { position, pageIndex },
 		);
