@@ -21,7 +21,7 @@ import type { MoveOptions, MoveServices, Technique } from "./move-options.ts";
 import { transferSteps } from "./move-transfer.ts";
 import type { MoveResult, PostCopyResult } from "./results.ts";
 
-export type { MoveOptions, MoveServices, Technique, TransferSteps } from "./move-options.ts";
+export type { MoveOptions, MoveServices, Technique } from "./move-options.ts";
 export type { MoveResult } from "./results.ts";
 
 /** Guests with a move under way: one at a time. */

@@ -34,7 +34,7 @@ interface Reader {
 export interface Intake {
 	/** Bytes that can be taken at once. */
 	readonly queuedBytes: number;
-	/** Starts to read from the socket; a second call does nothing. */
+	/** Reads from the socket from here on, if it does not already. */
 	start(): void;
 	/** Moves queued bytes into `target`, as many as there are and fit. */
 	take(target: Uint8Array): number;
@@ -61,9 +61,9 @@ export class ChunkIntake implements Intake {
 
 	/** Reading starts with the first reader, so that a stream nobody takes holds no memory. */
 	start(): void {
-		if (this.#isReading) return;
+		if (!this.#isReading) this.#socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
 		this.#isReading = true;
-		this.#socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
+		// It may have been paused with a full queue that was dropped since.
 		this.#socket.resume();
 	}
 
