@@ -41,13 +41,13 @@ export interface FrozenMemory {
 }
 
 /** What is asked for. */
-export interface FrozenOrder {
+interface FrozenOrder {
 	readonly pageIndices: Uint32Array;
 	readonly compress: boolean;
 }
 
 /** What is given back. */
-export interface FrozenBatch {
+interface FrozenBatch {
 	readonly byteLength: number;
 	readonly checksum: bigint;
 	readonly zeroPages: number;
