@@ -21,7 +21,8 @@
 // State: a header of u32 at 0…127, then the ring, 16 bytes per entry:
 //   edges  position u32 | step i32 | slot u32 | –          (2 k entries)
 //   turns  left u32 | right u32 | slot u32 | flags u32      (k entries)
-import { bitmapFill, bitmapHarvest, bitmapSet } from "./bitmap";
+import { bitmapFill, bitmapSet } from "./bitmap";
+import { bitmapHarvest } from "./bitmap-list";
 
 // @ts-ignore: decorator
 @inline const COUNT: usize = 0; // positions

@@ -2,8 +2,9 @@
 export { prefault } from "./prefault";
 export {
   bitmapSet, bitmapClear, bitmapHas, bitmapFill, bitmapCount, bitmapAndNot, bitmapOr, bitmapAnd, bitmapCopy, bitmapEqual,
-  bitmapSummarize, bitmapNext, bitmapList, bitmapHarvest, bitmapRuns, bitmapHarvestRuns,
+  bitmapSummarize, bitmapNext,
 } from "./bitmap";
+export { bitmapHarvest, bitmapHarvestRuns, bitmapList, bitmapRuns } from "./bitmap-list";
 export { precopyStep } from "./precopy";
 export { comparePages } from "./compare";
 export { zeroPages } from "./zero";

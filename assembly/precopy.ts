@@ -9,7 +9,8 @@
 //            next harvest into to_send can never lose a page, whatever its log does.
 //   to_fix   pages the caller could not send while live; untouched until the last iteration, sent then whatever to_send says.
 // to_skip is a peek of the dirty log: never written here, and ignored in the last iteration, when the guest is paused.
-import { BLOCK_SHIFT, expandWord, summaryOf } from "./bitmap";
+import { BLOCK_SHIFT, summaryOf } from "./bitmap";
+import { expandWord } from "./bitmap-list";
 
 /**
  * Steps over [load(cell), end) until `capacity` pages are listed.

@@ -114,8 +114,8 @@ export class CheckpointFollower {
 		const { checkpoints, pages, bytes } = this.#figures;
 		const added = batches.reduce((sum, batch) => sum + batch.bytes.byteLength, state.byteLength);
 		this.#figures = { checkpoints: checkpoints + 1, pages: pages + pageIndices.length, bytes: bytes + added };
-		// A link that is gone is noticed by whoever serves it; the next one says where this copy is.
-		await link.acknowledge(epoch).catch(() => undefined);
+		// The next link says where this copy is.
+		await link.acknowledge(epoch).catch(() => undefined); // a link that is gone is noticed by whoever serves it
 	}
 
 	#newCollector(): CheckpointCollector {

@@ -193,7 +193,8 @@ export class ReceivedPages {
 		await this.#ended;
 		await protection?.fence();
 		// In the middle of a call it stops at the next boundary; what it says until then is held for ever.
-		await holdPaused(guest, { operation: "a lost lease", clock, deadlineMs: FOREVER_MS }).catch(() => undefined);
+		const options = { operation: "a lost lease", clock, deadlineMs: FOREVER_MS };
+		await holdPaused(guest, options).catch(() => undefined); // a guest that cannot pause has failed: it runs no more either
 	}
 
 	async #run(link: Link, greet: boolean, epoch = 0): Promise<PagingEnd> {

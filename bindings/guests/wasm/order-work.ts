@@ -80,8 +80,7 @@ export class OrderWork {
 		sampler.stop();
 		const { live, variant } = this.#parts;
 		live().onArrive(variant, () => undefined);
-		// Where plain code cannot take over, what runs goes on.
-		await this.#parts.settleCode().catch(() => undefined);
+		await this.#parts.settleCode().catch(() => undefined); // where plain code cannot take over, what runs goes on
 		return {};
 	}
 
