@@ -10,6 +10,8 @@ test("without words everything has a default", () => {
 	assert.equal(rest, {
 		technique: "pre-copy",
 		push: undefined,
+		order: undefined,
+		checkpoints: false,
 		from: "node",
 		to: "node",
 		link: "tcp",
@@ -38,6 +40,9 @@ test("every wrong word is named, with what would be right", () => {
 		[["--technique", "warp"], /--technique warp: unknown; use pre-copy or stop-and-copy or post-copy or hybrid/],
 		[["--push", "pull"], /--push pull: unknown; use demand or active or prepaging or turns/],
 		[["--push", "turns"], /--push turns: pre-copy leaves no pages to push; use --technique post-copy or hybrid/],
+		[["--order", "random"], /--order random: unknown; use address or lru/],
+		[["--order", "lru"], /--order: pre-copy leaves no pages to follow the guest; use --technique post-copy or hybrid/],
+		[["--checkpoints"], /--checkpoints: pre-copy leaves no pages to follow the guest/],
 		[["--to", "browser"], /--to browser: unknown; use node or deno/],
 		[["--memory", "4096"], /--memory 4096: must be a whole number from 0 to 3584/],
 		[["--memory", "1.5"], /--memory 1\.5/],
