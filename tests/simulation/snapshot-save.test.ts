@@ -2,7 +2,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { downtimeConvergence } from "../../bindings/policies/convergence.ts";
-import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
+import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { type ImprovedLiveSaveOptions, improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
 import { type SaveResult, type SaveServices, save } from "../../bindings/snapshot/save.ts";
 import type { SaveProgress } from "../../bindings/snapshot/save-metrics.ts";
 import type { SaveOptions } from "../../bindings/snapshot/saving.ts";
@@ -51,6 +52,44 @@ test("save's downtime is the whole write; live save's is only what is left", asy
 		assert.ok(live.metrics.rounds.length > 1);
 		assert.ok(live.metrics.commitMs > 0 && live.metrics.downtimeMs < live.metrics.totalMs);
 	});
+});
+
+/**
+ * Live rounds of Improved Live Save of a guest that writes so many pages in each round, after all of the round's have been
+ * encoded: none is skipped.
+ */
+async function improvedRounds(options: ImprovedLiveSaveOptions, dirtyIn: (round: number) => number): Promise<number> {
+	const world = new SnapshotWorld(1, 1000);
+	world.writesPerMs = 0;
+	return world.run(async () => {
+		const { guest } = world;
+		const { encode } = guest.pages;
+		let round = 0;
+		guest.pages.encode = async (batch, ...rest) => {
+			const encoded = await encode(batch, ...rest);
+			if (batch[0] === 0) round++; // the first batch of a round: page 0 is dirty in each
+			const pages = dirtyIn(round);
+			for (let page = 0; page < pages && guest.running; page++)
+				guest.write(page * PAGE_BYTES, Uint8Array.of(round, page));
+			return encoded;
+		};
+		const { snapshot, metrics } = await improvedLiveSave(world.services, { bandwidthBytesPerMs: 40_000, ...options });
+		assert.is(metrics.technique, "improved-live-save");
+		assert.is(metrics.stopReason, "iterations");
+		assert.ok(isSame((await world.contentOf(snapshot.id)).memory, world.lastPause.memory));
+		return metrics.rounds.filter(({ dirtiedPages }) => dirtiedPages > 0).length;
+	});
+}
+
+test("improved live save takes the reading it is given: each round dirties just what the sink took", async () => {
+	assert.is(await improvedRounds({ reading: "sink-limit" }, () => 60), 29);
+	assert.is(await improvedRounds({ reading: "not-fewer" }, () => 60), 15);
+});
+
+test("improved live save of a guest that outruns its store ends after half of the rounds, by either reading", async () => {
+	const growing = (round: number): number => 60 + 5 * round;
+	for (const options of [{}, { reading: "sink-limit" }, { reading: "not-fewer" }] as const)
+		assert.is(await improvedRounds(options, growing), 15, JSON.stringify(options));
 });
 
 test("a guest that is to stay paused is paused when its snapshot is durable", async () => {
