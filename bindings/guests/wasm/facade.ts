@@ -1,17 +1,22 @@
 // An instance as a program sees it whose code may change: functions that call whichever instance runs, tables that give
 // out such functions, no memory.
 import { RESERVED_PREFIX } from "./module/edit.ts";
+import type { ModuleLayout } from "./module/layout.ts";
+import { referenceKind } from "./module/types.ts";
 
 /** What a facade asks at each call. */
 type Current = () => WebAssembly.Exports;
 
 /** An instance as a program sees it whose memory is reached through HostAccess alone. */
-export function facadeOf(module: WebAssembly.Module, current: Current): WebAssembly.Instance {
+export function facadeOf(module: WebAssembly.Module, layout: ModuleLayout, current: Current): WebAssembly.Instance {
 	const exports: Record<string, unknown> = {};
+	const objects = new Set(layout.exports.filter((it) => holdsObjects(layout, it)).map(({ name }) => name));
 	for (const { name, kind } of WebAssembly.Module.exports(module)) {
 		if (name.startsWith(RESERVED_PREFIX)) continue;
 		if (kind === "function") exports[name] = trampoline(() => current()[name]);
-		else if (kind === "table") exports[name] = new FacadeTable(() => current()[name]);
+		else if (kind === "table" && !objects.has(name)) exports[name] = new FacadeTable(() => current()[name]);
+		// Every variant has the same table, and what it holds belongs to no instance.
+		else if (kind === "table") exports[name] = current()[name];
 		else if (kind === "memory")
 			Object.defineProperty(exports, name, {
 				enumerable: true,
@@ -24,6 +29,11 @@ export function facadeOf(module: WebAssembly.Module, current: Current): WebAssem
 		else Object.defineProperty(exports, name, { enumerable: true, get: () => current()[name] });
 	}
 	return Object.create(WebAssembly.Instance.prototype, { exports: { value: Object.freeze(exports) } });
+}
+
+/** A table of anything but functions. */
+function holdsObjects({ tables }: ModuleLayout, { kind, index }: ModuleLayout["exports"][number]): boolean {
+	return kind === "table" && referenceKind(tables[index]!.type) !== "function";
 }
 
 function trampoline(target: () => unknown): (...values: readonly unknown[]) => unknown {

@@ -237,7 +237,7 @@ async function start(origin: Origin, minimumMemoryPages: number): Promise<Starte
 			const instance = await instantiateModule(module, imports);
 			live = new LiveCode(code, imports, instance.exports);
 			if (code.layout.memory.imported === null) raiseMemory(live.memory, minimumMemoryPages);
-			return program.hostAccess === "declared" ? facadeOf(module, () => started().exports) : instance;
+			return program.hostAccess === "declared" ? facadeOf(module, code.layout, () => started().exports) : instance;
 		},
 		memory() {
 			if (program.hostAccess === "declared")
