@@ -123,8 +123,9 @@ async function begin(
 	const loading = pages.load(); // hooks may touch pages before the guest runs
 	loading.catch(() => undefined); // seen by whoever awaits `done`, or the failure that follows here
 	const facts = restoreFacts(snapshot.info.id, options, random, { index: 0, count: 1 });
-	const policy = await Promise.race([tellGuest(guest, snapshot, facts), failureOf(loading)]);
-	await options.onClone?.(guest, facts);
+	const failed = failureOf(loading); // a hook that waits for a page then waits for ever
+	const policy = await Promise.race([tellGuest(guest, snapshot, facts), failed]);
+	await Promise.race([options.onClone?.(guest, facts), failed]);
 	signal.throwIfAborted();
 	if (!options.stayPaused) await guest.resume();
 	const activationMs = clock.now() - startedMs;

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";
 import { demandPaging } from "../../bindings/policies/push-order.ts";
 import { GuestError, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { StoreError } from "../../bindings/ports/store.ts";
 import type { RestoreFacts } from "../../bindings/ports/told-guest.ts";
 import { AccessOrders } from "../../bindings/snapshot/access-order.ts";
 import { type LazyRestored, lazyRestore } from "../../bindings/snapshot/lazy-restore.ts";
@@ -309,6 +310,56 @@ test("lazy: cancelled before it runs, nothing is left behind", () =>
 		);
 		assert.is(error.code, "cancelled");
 		assert.not(guests[0]!.running);
+	}));
+
+test("lazy: each is a copy of its own and is told so before it runs; a policy that is not stated is refused", () =>
+	withSnapshot(async (world, services) => {
+		const told: RestoreFacts[] = [];
+		const onClone: RestoreOptions["onClone"] = (guest, facts) => {
+			assert.not((guest as MemoryGuest).running);
+			told.push(facts);
+		};
+		const copies = [];
+		for (let i = 0; i < 2; i++) copies.push(await lazyRestore(services, { ...POLICY, onClone }));
+		assert.equal(
+			copies.map(({ generation }) => generation),
+			told.map(({ generation }) => generation),
+		);
+		assert.is(new Set(told.map(({ generation, seed }) => `${generation} ${seed.join()}`)).size, 2);
+		for (const { guest, policy, generation, done } of copies) {
+			assert.equal([policy.clock, policy.random], [POLICY.clock, POLICY.random]);
+			await done;
+			assert.is((await save({ ...world.services, guest })).snapshot.generation, generation);
+		}
+		// @ts-expect-error: the wrong argument is what is tested
+		const error = await lazyRestore(services, { random: "keep" }).catch((reason: unknown) => reason);
+		assert.instance(error, TypeError);
+	}));
+
+test("lazy: a hook that throws, or waits for a page that cannot be read, fails the restore", () =>
+	withSnapshot(async (world, services) => {
+		const guests: MemoryGuest[] = [];
+		const fail = (hook: (guest: MemoryGuest) => Promise<unknown>): Promise<RestoreError> =>
+			failure(
+				lazyRestore(services, {
+					...{ ...POLICY, prefetch: demandPaging() },
+					onClone: async (guest) => {
+						guests.push(guest as MemoryGuest);
+						await hook(guest as MemoryGuest);
+					},
+				}),
+			);
+		assert.is((await fail(() => Promise.reject(new GuestError("state", "the hook")))).code, "guest");
+		const { get } = world.disk;
+		const error = await fail((guest) => {
+			world.disk.get = () => Promise.reject(new StoreError("failed", "no such disk"));
+			return guest.load(12 * PAGE_BYTES, 4);
+		});
+		world.disk.get = get;
+		assert.is(error.code, "store");
+		assert.match(error.message, /no such disk/);
+		for (const guest of guests)
+			assert.is((await guest.pause().catch((reason: GuestError) => reason.code)) as unknown, "gone");
 	}));
 
 test("a guest that cannot run while pages are missing is refused by name", () =>
