@@ -10,6 +10,7 @@ import { type KeeperOptions, type KeeperResult, keepSnapshots } from "../../bind
 import { save } from "../../bindings/snapshot/save.ts";
 import { SAVE_PHASES, SaveError, type SavePhase } from "../../bindings/snapshot/save-error.ts";
 import { type SaveToOptions, saveTo, sendSnapshot } from "../../bindings/snapshot/save-to.ts";
+import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { DiskStore, isSame, SnapshotWorld } from "./snapshot-world.ts";
 import { LINK_OPTIONS } from "./world.ts";
@@ -91,6 +92,33 @@ test("a finished snapshot is sent only when asked, as it lies in the store", asy
 		assert.is(kept!.digest, snapshot.digest);
 		assert.is(kept!.label, "kept");
 		assert.ok(isSame((await world.keptContentOf(there.id)).memory, world.lastPause.memory));
+	});
+});
+
+test("an increment is sent whole: the keeper needs none of what it was made after", async () => {
+	const world = new KeeperWorld(3);
+	await world.run(async () => {
+		const series = await SnapshotSeries.open(world.services);
+		const { snapshot: first } = await series.liveSave();
+		await world.clock.sleep(5);
+		const { snapshot, metrics } = await series.liveSave();
+		const { memory } = world.lastPause;
+		await series.close();
+		assert.ok(metrics.incremental);
+		const services = { snapshot: await world.store.open(snapshot.id), link: world.connect(), clock: world.clock };
+		const there = await sendSnapshot(services);
+		assert.is(there.digest, snapshot.digest);
+		assert.equal((await world.keeping).error, undefined);
+		assert.equal(
+			(await world.keeperStore.list()).map(({ id, parent }) => [id, parent]),
+			[[there.id, undefined]],
+		);
+		assert.ok(isSame((await world.keptContentOf(there.id)).memory, memory));
+		assert.equal(
+			(await world.store.list()).map(({ id }) => id),
+			[first.id, snapshot.id],
+			"both stay here",
+		);
 	});
 });
 
