@@ -8,6 +8,7 @@ import { type CompiledCode, ModuleCode } from "./code-variants.ts";
 import { messageOf } from "./errors.ts";
 import { facadeOf } from "./facade.ts";
 import { HostAccess, type MemoryWatch, UNWATCHED } from "./host-access.ts";
+import { requireDeclaredRuntime } from "./host-runtime.ts";
 import { captureInstance, restoreInstance } from "./instance-state.ts";
 import { decodeInstanceState, encodeInstanceState } from "./instance-state-format.ts";
 import { instantiateModule, LiveCode } from "./live-code.ts";
@@ -234,6 +235,7 @@ async function start(origin: Origin, minimumMemoryPages: number): Promise<Starte
 		minimumMemoryPages,
 		async instantiate(imports) {
 			if (live !== undefined) throw new TypeError("context.instantiate may be called once per start");
+			if (program.hostAccess === "declared") requireDeclaredRuntime(program.name, code.layout, imports);
 			const instance = await instantiateModule(module, imports);
 			live = new LiveCode(code, imports, instance.exports);
 			if (code.layout.memory.imported === null) raiseMemory(live.memory, minimumMemoryPages);

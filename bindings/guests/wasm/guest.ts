@@ -31,6 +31,7 @@ import { WasmFaults } from "./guest-faults.ts";
 import { WasmPageOrder } from "./guest-order.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
+import { whyUndeclared } from "./host-runtime.ts";
 import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
 import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
@@ -214,7 +215,10 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 			guest.dirty.tracker = facts.tracker === "scan" ? "scan" : "barrier";
 			keepCode(facts.module.hash, facts.compiled);
 			if (facts.program.hostAccess === "declared") guest.#declareFaults();
-			else Object.defineProperty(guest, "faultingObstacle", { value: undeclared(facts.program.name) });
+			else
+				Object.defineProperty(guest, "faultingObstacle", {
+					value: whyUndeclared(facts.program.name, facts.compiled.layout),
+				});
 			if (target?.faulting) guest.#faults?.prepare();
 			if (facts.ballooning)
 				Object.defineProperty(guest, "balloon", { value: new WasmBalloon(guest.#worker), enumerable: true });
@@ -414,11 +418,4 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 		this.#faults?.fail(error);
 		this.#calls.end(callError);
 	}
-}
-
-function undeclared(program: string): string {
-	return (
-		`the program ${program} does not declare its host access, and JavaScript that reads guest memory by itself would ` +
-		"read zeros without an error (docs/programs.md says how to declare it)"
-	);
 }

@@ -180,8 +180,19 @@ export function declareImports(
 	for (const name of Object.keys(descriptors))
 		if (functions[name] === undefined) throw new TypeError(`descriptors: there is no import ${name}`);
 	const declared: WebAssembly.ModuleImports = {};
-	for (const [name, f] of Object.entries(functions)) declared[name] = declareImport(host, f, descriptors[name] ?? []);
+	for (const [name, f] of Object.entries(functions)) {
+		const made = declareImport(host, f, descriptors[name] ?? []);
+		declaredImports.add(made);
+		declared[name] = made;
+	}
 	return declared;
+}
+
+const declaredImports: WeakSet<object> = new WeakSet();
+
+/** Whether an import comes from {@link declareImports}. */
+export function isDeclaredImport(value: unknown): boolean {
+	return typeof value === "function" && declaredImports.has(value);
 }
 
 function declareImport(

@@ -1,0 +1,3 @@
+import { goProgram } from "../wasm/go-program.ts";
+
+export default goProgram("plain");
