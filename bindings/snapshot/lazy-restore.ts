@@ -113,7 +113,7 @@ async function begin(
 	const { guest, setupMs } = await setUp(services, signal);
 	begun.push(guest);
 	const startedMs = clock.now();
-	const order = (await services.accessOrders?.read(snapshot.info.id)) ?? ({ origin: "none" } as const);
+	const order = await readOrder(services);
 	const missing = snapshot.storedPages();
 	await installPinned(snapshot, guest, missing);
 	await guest.state.restore(snapshot.state());
@@ -142,6 +142,12 @@ async function begin(
 		pages,
 		done,
 	};
+}
+
+/** Only a hint: one that cannot be read (another run has just put its own in its place, say) is as a damaged one. */
+async function readOrder({ accessOrders, snapshot }: LazyRestoreServices): Promise<AccessOrder> {
+	if (accessOrders === undefined) return { origin: "none" };
+	return accessOrders.read(snapshot.info.id).catch(() => ({ origin: "damaged" }) as const);
 }
 
 async function setUp(

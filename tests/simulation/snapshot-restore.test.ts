@@ -245,6 +245,10 @@ test("lazy: the order of the last run is prefetched first, and pages that were w
 		const third = await lazyRestore({ ...services, accessOrders }, POLICY);
 		assert.is(third.order, "damaged");
 		await third.done;
+		for (const name of await world.disk.list("access-orders/")) await inner.delete(name);
+		const fourth = await lazyRestore({ ...services, accessOrders }, POLICY);
+		assert.is(fourth.order, "damaged", "one that has just gone is only a hint less");
+		await fourth.done;
 		await accessOrders.prune(new Set());
 		assert.equal(await world.disk.list("access-orders/"), []);
 		assert.equal(await world.disk.listReferences("access-orders/"), []);
