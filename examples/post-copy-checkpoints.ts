@@ -25,8 +25,11 @@ const said = new Promise<void>((resolve) => {
 	};
 });
 for (let count = 1; count <= 3; count++) {
-	await target.store(0, Uint8Array.of(count));
-	target.emit(Uint8Array.of(count)); // leaves when the source has what was counted
+	await target.touch(0, 1);
+	await target.step(() => {
+		target.write(0, Uint8Array.of(count));
+		target.emit(Uint8Array.of(count)); // leaves when the source has what was counted
+	});
 }
 await said;
 

@@ -19,13 +19,15 @@ for (const [program, history] of Object.entries(HISTORIES))
 		const work = (async () => {
 			for (let number = 0; !isOver; number++) await guest.call({ number, request: history(number) });
 		})();
+		const pagesBefore = guest.pages.pageCount;
 		const recorded = await recordDirtyTrace(guest, systemClock, { durationMs: 150, intervalMs: 15 });
+		const pagesAfter = guest.pages.pageCount; // some programs grow while they work
 		const sample = await sampleGuest(guest, systemClock, { linkBytesPerMs: 50_000, trace: recorded });
 		isOver = true;
 		await work;
 		const trace = decodeTrace(encodeTrace(recorded));
 		assert.equal(trace, recorded);
-		assert.is(trace.pageCount, guest.pages.pageCount);
+		assert.ok(trace.pageCount >= pagesBefore && trace.pageCount <= pagesAfter, `${trace.pageCount} pages`);
 		assert.ok(
 			trace.steps.some(({ runs }) => runs.length > 0),
 			"a program at work writes",

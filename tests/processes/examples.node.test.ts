@@ -18,14 +18,20 @@ test("there are examples", () => {
 	assert.ok(names.includes("move-between-processes"));
 });
 
+/** What an example must have said; one that needs what `npm run guests` prepares may say that it is missing. */
+function judge(name: string, stdout: string): void {
+	if (/^(v86|qemu)-/.test(name) && /^skipped/m.test(stdout)) console.log(stdout.trim());
+	else assert.match(stdout, /moved|downtime|back to/);
+}
+
 for (const name of names) {
 	test(`${name} runs on Node`, async () => {
 		const { stdout } = await run(process.execPath, ["examples/run.mjs", name]);
-		assert.match(stdout, /moved|downtime/);
+		judge(name, stdout);
 	});
 	test(`${name} runs on Deno`, async () => {
 		const { stdout } = await run(deno, ["run", "--allow-all", "--no-check", `examples/${name}.ts`]);
-		assert.match(stdout, /moved|downtime/);
+		judge(name, stdout);
 	});
 }
 

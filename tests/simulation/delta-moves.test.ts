@@ -104,6 +104,11 @@ async function run(seed: number): Promise<PageKinds> {
 			};
 			const { result } = await world.during(() => world.move(preCopy, options, disturb));
 			if (result.outcome === "moved") return; // it was quicker
+			if (result.outcome === "unconfirmed") {
+				// Lost behind go: whose guest it is, is not this test's question.
+				assert.not(guest.running);
+				return;
+			}
 			assert.is(result.outcome, "kept");
 			assert.ok(guest.running);
 		}

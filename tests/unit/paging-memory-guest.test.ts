@@ -101,4 +101,36 @@ test("uses are noted only while somebody looks, and the last comes first", async
 	await other.close();
 });
 
+test("a step waits until the guest runs, is done in one piece, and fails with a guest that is gone", async () => {
+	const guest = new MemoryGuest({ pageCount: 1 });
+	await guest.pause();
+	const done: string[] = [];
+	const step = guest.step(() => {
+		guest.write(0, Uint8Array.of(7));
+		done.push("step");
+		return guest.read(0, 1)[0];
+	});
+	await new Promise((resolve) => setTimeout(resolve, 0));
+	assert.equal(done, []);
+	const resuming = guest.resume();
+	// Paused again before the step has its turn: it waits on.
+	const pausing = guest.pause();
+	await Promise.all([resuming, pausing]);
+	await new Promise((resolve) => setTimeout(resolve, 0));
+	assert.equal(done, []);
+	await guest.resume();
+	assert.is(await step, 7);
+	assert.equal(done, ["step"]);
+	await guest.pause();
+	const late = guest.step(() => done.push("late"));
+	await guest.discard();
+	try {
+		await late;
+		assert.unreachable("the guest is gone");
+	} catch (error) {
+		assert.ok(error instanceof GuestError && error.code === "gone", String(error));
+	}
+	assert.equal(done, ["step"]);
+});
+
 test.run();

@@ -88,6 +88,8 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 	#decoder: BatchDecoder | undefined;
 	#bytes: Uint8Array<ArrayBuffer>;
 	#status: "running" | "paused" | "gone";
+	/** Those who wait until the guest runs, or is gone. */
+	#waiting: (() => void)[] = [];
 	#state: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 	/** Of the last checkpoint that this paused copy has taken. */
 	#standbyState: Uint8Array<ArrayBuffer> | undefined;
@@ -208,6 +210,19 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		this.write(byteOffset, bytes);
 	}
 
+	/**
+	 * Does something to the guest in one piece, now or as soon as it runs again: no pause falls into it. For programs beside
+	 * checkpoints and histories, which pause the guest of their own accord.
+	 * @param step - synchronous; what it touches must be there (see {@link store}).
+	 * @returns what the step returns
+	 * @throws {GuestError} `gone`; what the step throws.
+	 */
+	async step<Value>(step: () => Value): Promise<Value> {
+		while (this.#status === "paused") await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		this.#require("running");
+		return step();
+	}
+
 	/** Adds zero pages at the end while running. @throws RangeError beyond the maximum. */
 	growMemory(pageCount: number): void {
 		this.#require("running");
@@ -223,11 +238,13 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 	resume(): Promise<void> {
 		return this.#do(() => {
 			this.#status = "running";
+			this.#wake();
 		});
 	}
 
 	discard(): Promise<void> {
 		this.#status = "gone";
+		this.#wake();
 		this.#missing.fail(new GuestError("gone", "the guest has been discarded"));
 		this.#bytes = new Uint8Array(0);
 		this.#engine.dispose();
@@ -410,6 +427,10 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		grown.set(this.#bytes);
 		this.#bytes = grown;
 		this.dirty.note(before, pageCount - before);
+	}
+
+	#wake(): void {
+		for (const resume of this.#waiting.splice(0)) resume();
 	}
 
 	#require(status: "running" | "paused" | "any"): void {
