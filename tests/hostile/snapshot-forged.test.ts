@@ -5,7 +5,6 @@ import * as assert from "uvu/assert";
 import { batchChecksum } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { hash64 as hash64In, hash128 as hash128In } from "../../bindings/engine/hash.ts";
-import { MemoryGuest } from "../../bindings/guests/memory/memory-guest.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
@@ -437,7 +436,7 @@ test("a batch that makes no sense is refused by a writer, which then takes nothi
 	assert.is((await forge.open().list()).length, 2);
 });
 
-test("an image from elsewhere cannot bring pages twice, pages that there are not, or code that is not asked for", async () => {
+test("an image from elsewhere cannot bring pages twice, pages that there are not, code that is not asked for, or another format", async () => {
 	const forge = await new Forge().fill();
 	const chunks: Uint8Array[] = [];
 	for await (const chunk of forge.open().export(forge.child)) chunks.push(chunk.slice());
@@ -445,11 +444,11 @@ test("an image from elsewhere cannot bring pages twice, pages that there are not
 	for (let i = 0; i < chunks.length; i += 2)
 		frames.push({ type: new DataView(chunks[i]!.buffer).getUint16(6, true), payload: new Uint8Array(chunks[i + 1]!) });
 	const inner = frames.slice(1, -1);
-	const rebuild = (change: (frames: Frame[]) => void) => {
+	const rebuild = (change: (frames: Frame[]) => void, first = frames[0]!.payload) => {
 		const builder = new RawBuilder();
 		const changed = inner.map(({ type, payload }) => ({ type, payload: payload.slice() }));
 		change(changed);
-		builder.append(IMAGE_TYPES.image, frames[0]!.payload);
+		builder.append(IMAGE_TYPES.image, first);
 		for (const { type, payload } of changed) builder.append(type, payload);
 		return builder.finish().bytes;
 	};
@@ -473,23 +472,26 @@ test("an image from elsewhere cannot bring pages twice, pages that there are not
 		assert.instance(error, SnapshotError);
 		assert.match(String(error), message);
 	}
-	assert.is((await place.list()).length, 1);
-});
-
-test("ids that are none lead nowhere", async () => {
-	const { store } = await new Forge().fill();
-	const place = new SnapshotStore(store, { clock: systemClock, random: new SeededRandom(4) });
-	for (const id of ["", "x", "../../heads", "0".repeat(32), "f".repeat(31), `${"0".repeat(32)}\n`]) {
-		for (const call of [place.open(id), place.verify(id), place.delete(id), place.diff(id, id)])
-			await failsWith(SnapshotError, "missing", call);
+	const record = frames[0]!.payload;
+	for (const version of [0, 2, 0xffff]) {
+		const other = rebuild(() => {}, Uint8Array.of(version & 0xff, version >> 8, ...record.subarray(2)));
+		const error = await failsWith(SnapshotError, "unsupported-version", place.import([other]));
+		assert.match(error.message, new RegExp(`version ${version}, this side reads 1 to 1`));
 	}
-});
-
-test("a guest of another page size is a mistake of the caller's", async () => {
-	const { store } = await new Forge().fill();
-	const place = new SnapshotStore(store, { clock: systemClock, random: new SeededRandom(4) });
-	const layout = new MemoryGuest({ pageCount: 1 }).state.layout();
-	assert.instance(await failureOf(place.begin({ layout: { ...layout, pageBytes: 8192 } })), RangeError);
+	for (const role of [1, 2, 3, 5])
+		await failsWith(
+			SnapshotError,
+			"foreign",
+			place.import([rebuild(() => {}, Uint8Array.of(...record.subarray(0, 2), role, 0, ...record.subarray(4)))]),
+		);
+	const random = new SeededRandom(6);
+	for (const foreign of [
+		new Uint8Array(0),
+		random.fill(new Uint8Array(5000)),
+		new TextEncoder().encode("PK\u0003\u0004"),
+	])
+		assert.instance(await failureOf(place.import([foreign])), SnapshotError);
+	assert.is((await place.list()).length, 1);
 });
 
 test.run();

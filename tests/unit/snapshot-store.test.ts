@@ -6,7 +6,7 @@ import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { SnapshotError } from "../../bindings/snapshot/image-error.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
-import { failsWith } from "../contract/suites/failures.ts";
+import { failsWith, failureOf } from "../contract/suites/failures.ts";
 import {
 	acceptPages,
 	assertIs,
@@ -87,6 +87,20 @@ test("pages and state that do not have the digest make no snapshot", async () =>
 	await failsWith(SnapshotError, "digest", commit);
 	await writer.abort();
 	assert.equal(await snapshots.list(), []);
+});
+
+test("ids that are none lead nowhere", async () => {
+	const { random, snapshots } = world(5);
+	await save(snapshots, guestOf(random, 3));
+	for (const id of ["", "x", "../../heads", "0".repeat(32), "f".repeat(31), `${"0".repeat(32)}\n`])
+		for (const call of [snapshots.open(id), snapshots.verify(id), snapshots.delete(id), snapshots.diff(id, id)])
+			await failsWith(SnapshotError, "missing", call);
+});
+
+test("a guest of another page size is a mistake of the caller's", async () => {
+	const { random, snapshots } = world(6);
+	const layout = guestOf(random, 1).state.layout();
+	assert.instance(await failureOf(snapshots.begin({ layout: { ...layout, pageBytes: 8192 } })), RangeError);
 });
 
 test.run();
