@@ -9,7 +9,9 @@ import type { PostCopyResult } from "../migration/results.ts";
 import { stopAndCopy } from "../migration/stop-and-copy.ts";
 import { receiveGuest } from "../migration/target.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { GuestCpuOptions } from "./guest-cpu.ts";
 import { SeededRandom } from "./seeded-random.ts";
+import { type CpuReport, SimulatedCpu } from "./simulated-cpu.ts";
 import { connectSimulated } from "./simulated-stream.ts";
 import { SyntheticFactory } from "./synthetic-factory.ts";
 import { SyntheticGuest, type SyntheticGuestOptions } from "./synthetic-guest.ts";
@@ -26,6 +28,11 @@ export interface LabNetwork {
 	readonly bufferBytes?: number;
 }
 
+/** A CPU of each host, and what of it the guest and the move want. */
+export interface LabCpu extends Omit<GuestCpuOptions, "cpu"> {
+	readonly cores: number;
+}
+
 /** A technique and its options. */
 export type LabTechnique =
 	| { readonly name: "stop-and-copy" }
@@ -38,9 +45,11 @@ export interface LabMove {
 	/** Drains promises between two events: a real clock's `sleep(0)`. */
 	readonly real: Pick<Clock, "sleep">;
 	readonly seed: number;
-	readonly guest: Omit<SyntheticGuestOptions, "clock">;
+	readonly guest: Omit<SyntheticGuestOptions, "clock" | "cpu">;
 	readonly workload: (random: SeededRandom) => Workload;
 	readonly network: LabNetwork;
+	/** Left out, the guest has all the CPU time it wants and the move takes none. */
+	readonly cpu?: LabCpu;
 	readonly technique: LabTechnique;
 	/** Work before the move begins. */
 	readonly warmUpMs?: number;
@@ -62,6 +71,8 @@ export interface LabMoveResult {
 	readonly minorFaults: number;
 	readonly waits: number;
 	readonly waitedMs: number;
+	/** Where the CPUs' time has gone, warm-up included, if the hosts have any. */
+	readonly cpus?: { readonly source: CpuReport; readonly target: CpuReport };
 }
 
 /** Runs a move in virtual time. The same seed gives the same figures. */
@@ -73,12 +84,14 @@ export function moveInLab(move: LabMove): Promise<LabMoveResult> {
 async function runMove(move: LabMove, clock: VirtualClock): Promise<LabMoveResult> {
 	const random = new SeededRandom(move.seed);
 	const workload = move.workload(random);
-	const source = new SyntheticGuest({ ...move.guest, clock });
+	const [sourceCpu, targetCpu] = [cpuOf(move, clock), cpuOf(move, clock)];
+	const source = new SyntheticGuest({ ...move.guest, clock, ...sourceCpu });
 	source.work(workload);
 	move.onGuest?.(source, "source");
 	let target: SyntheticGuest | undefined;
 	const factory = new SyntheticFactory(clock, {
 		workload,
+		...targetCpu,
 		...(move.guest.wireBytesPerPage === undefined ? {} : { wireBytesPerPage: move.guest.wireBytesPerPage }),
 		onSetUp: (guest) => {
 			target = guest;
@@ -101,11 +114,21 @@ async function runMove(move: LabMove, clock: VirtualClock): Promise<LabMoveResul
 	const elapsedMs = clock.now() - startedMs;
 	const minorFaults = target?.missing.minorFaults ?? 0;
 	await target?.discard();
+	const cpus =
+		sourceCpu === undefined || targetCpu === undefined
+			? {}
+			: { cpus: { source: sourceCpu.cpu.cpu.report(), target: targetCpu.cpu.cpu.report() } };
 	return {
 		...{ result, metrics: result.metrics, workMs, elapsedMs, minorFaults },
+		...cpus,
 		waits: report?.faults ?? 0,
 		waitedMs: report?.blockedMs ?? 0,
 	};
+}
+
+/** A host's CPU as an option of its guest. */
+function cpuOf({ cpu }: LabMove, clock: VirtualClock): { readonly cpu: GuestCpuOptions } | undefined {
+	return cpu === undefined ? undefined : { cpu: { ...cpu, cpu: new SimulatedCpu(clock, cpu.cores) } };
 }
 
 /** No move in the lab is too long: a paper's slowest takes minutes. */

@@ -11,6 +11,8 @@ interface LogHost {
 	pageCount(): number;
 	readonly maximumPageCount: number;
 	gone(): boolean;
+	/** Looks through so many pages: when it resolves there was CPU time for it; at once on a host without a CPU model. */
+	scan(pages: number): Promise<void> | undefined;
 }
 
 /** See the head of this file. */
@@ -46,8 +48,14 @@ export class SyntheticDirtyLog implements DirtyLog {
 		const bits = new Uint8Array(Math.ceil(this.#host.maximumPageCount / 32) * 4);
 		this.#open.push(bits);
 		return Promise.resolve({
-			peek: async (firstPage, pageCount, candidates) => this.#peek(bits, firstPage, pageCount, candidates),
+			peek: async (firstPage, pageCount, candidates) => {
+				const scanned = this.#host.scan(pageCount);
+				if (scanned !== undefined) await scanned;
+				return this.#peek(bits, firstPage, pageCount, candidates);
+			},
 			harvest: async () => {
+				const scanned = this.#host.scan(this.#host.pageCount());
+				if (scanned !== undefined) await scanned;
 				this.#host.catchUp();
 				const pageCount = this.#host.pageCount();
 				const byteLength = Math.ceil(pageCount / 8);

@@ -5,7 +5,7 @@ import type { EventClock } from "./virtual-clock.ts";
 import type { Workload } from "./workload.ts";
 
 /** What targets are like. */
-export interface SyntheticFactoryOptions extends Pick<SyntheticGuestOptions, "contents" | "wireBytesPerPage"> {
+export interface SyntheticFactoryOptions extends Pick<SyntheticGuestOptions, "contents" | "cpu" | "wireBytesPerPage"> {
 	readonly maximumPageCount?: number;
 	/** What the guest does wherever it runs: the same object as at the source. */
 	readonly workload?: Workload;
@@ -43,9 +43,11 @@ export class SyntheticFactory implements GuestFactory {
 
 	setUp(layout: GuestLayout): Promise<PreparedTarget & { readonly guest: SyntheticGuest }> {
 		const { pageCount, maximumPageCount } = layout;
-		const { contents = false, wireBytesPerPage, workload, onSetUp } = this.#options;
+		const { contents = false, cpu, wireBytesPerPage, workload, onSetUp } = this.#options;
 		const wire = wireBytesPerPage === undefined ? {} : { wireBytesPerPage };
-		const guest = new SyntheticGuest({ clock: this.#clock, pageCount, maximumPageCount, contents, ...wire }, "paused");
+		const host = cpu === undefined ? {} : { cpu };
+		const options = { clock: this.#clock, pageCount, maximumPageCount, contents, ...wire, ...host };
+		const guest = new SyntheticGuest(options, "paused");
 		if (workload !== undefined) guest.work(workload);
 		onSetUp?.(guest);
 		return Promise.resolve({ guest, setupMs: 0 });

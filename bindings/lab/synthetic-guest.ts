@@ -23,10 +23,11 @@ import {
 	type PageBits,
 } from "../ports/guest.ts";
 import type { OrderedGuest } from "../ports/ordered-guest.ts";
+import { GuestCpu, type GuestCpuOptions, type PageCosts } from "./guest-cpu.ts";
 import { MissingSet } from "./missing-set.ts";
 import { type BatchContents, decodeBatch, encodeBatch, hashInto, hashPages, NO_CONTENTS } from "./synthetic-batch.ts";
 import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
-import type { EventClock } from "./virtual-clock.ts";
+import type { EventClock, Scheduled } from "./virtual-clock.ts";
 import { idleWorkload, type PagedRun, type Workload, type WorkloadGuest } from "./workload.ts";
 
 /** What a synthetic guest is made with. */
@@ -38,6 +39,8 @@ export interface SyntheticGuestOptions {
 	readonly contents?: boolean;
 	/** Whether pages begin as version 1 (in use) or 0 (zero); zero by default. */
 	readonly filled?: boolean;
+	/** Its part in a host's CPU, which others use too; left out, it has all it wants and nothing else takes CPU time. */
+	readonly cpu?: GuestCpuOptions;
 	/** Pages it cannot fault on: with pseudo-paging the kernel's own memory, and every free page that no balloon holds. */
 	readonly pinned?: PageBits;
 	/** What one page that is not zero takes on the wire, tables included; the engine's raw page by default. */
@@ -63,6 +66,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	readonly faulting: FaultControl;
 	readonly missing: MissingSet;
 	readonly clock: EventClock;
+	readonly cpu: GuestCpu | undefined;
 	readonly order: OrderedGuest["order"];
 	readonly #options: SyntheticGuestOptions;
 	readonly #contents = new Map<number, Uint8Array>();
@@ -82,6 +86,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
 		this.#options = options;
 		this.clock = clock;
+		this.cpu = options.cpu === undefined ? undefined : new GuestCpu(options.cpu);
 		this.#maximumPageCount = Math.max(pageCount, maximumPageCount);
 		this.#versions = new Uint32Array(pageCount);
 		if (filled) this.#versions.fill(1);
@@ -93,6 +98,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			pageCount: () => this.pageCount,
 			maximumPageCount: this.#maximumPageCount,
 			gone: () => this.#status === "gone",
+			scan: (pages) => this.cpu?.spend("scanMsPerPage", pages),
 		});
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
@@ -124,12 +130,14 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	set speed(share: number) {
 		this.catchUp();
 		this.#speed = share;
+		this.#wantCpu();
 	}
 
 	/** Gives the guest something to do. */
 	work(workload: Workload): void {
 		this.catchUp();
 		this.#workload = workload;
+		this.#wantCpu();
 	}
 
 	/** Lets the workload do what it has had time for. */
@@ -138,9 +146,14 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		const elapsedMs = now - this.#workedUntilMs;
 		this.#workedUntilMs = now;
 		if (this.#status !== "running" || this.#paged !== undefined || elapsedMs <= 0) return;
-		const cpuMs = elapsedMs * this.#speed;
+		const cpuMs = this.cpu === undefined ? elapsedMs * this.#speed : this.cpu.take();
 		this.#cpuMs += cpuMs;
 		this.#workload.advance(this, cpuMs);
+	}
+
+	/** One process of the workload computes on one core, and then acts. */
+	compute(cpuMs: number, action: () => void): Scheduled {
+		return this.cpu === undefined ? this.clock.schedule(cpuMs, action) : this.cpu.compute(cpuMs, action);
 	}
 
 	/** A workload writes a page. */
@@ -200,6 +213,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			this.catchUp();
 			this.#stopPaged();
 			this.#status = "paused";
+			this.#wantCpu();
 		});
 	}
 
@@ -209,12 +223,14 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			this.#workedUntilMs = this.clock.now();
 			this.#status = "running";
 			if (this.missing.count > 0) this.#paged = this.#workload.startPaged?.(this);
+			this.#wantCpu();
 		});
 	}
 
 	discard(): Promise<void> {
 		this.#stopPaged();
 		this.#status = "gone";
+		this.#wantCpu();
 		this.#versions = new Uint32Array(0);
 		this.#contents.clear();
 		return Promise.resolve();
@@ -222,6 +238,22 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 
 	takeInterruptions(): Interruptions {
 		return { slicesMs: [], pauseWaitMs: 0 };
+	}
+
+	/** Tells the host what the workload takes from now on. Processes that wait for pages take theirs step by step. */
+	#wantCpu(): void {
+		const isBusy = this.#status === "running" && this.#paged === undefined;
+		this.cpu?.want(isBusy ? (this.#workload.cores ?? 1) : 0, this.#speed);
+	}
+
+	/** Works on pages when the host has had CPU time for it. */
+	async #onPages<T>(cost: keyof PageCosts, pages: () => number, work: () => T): Promise<T> {
+		this.#require("any");
+		if (this.cpu !== undefined) {
+			await this.cpu.spend(cost, pages());
+			this.#require("any");
+		}
+		return work();
 	}
 
 	#stopPaged(): void {
@@ -244,9 +276,26 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			get pageCount() {
 				return guest.pageCount;
 			},
-			encode: (pageIndices) => this.#do(() => this.#encode(pageIndices)),
-			apply: (batch) => this.#do(() => this.#apply(batch)),
-			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
+			encode: (pages) => {
+				const pageIndices = pages.slice();
+				return this.#onPages(
+					"encodeMsPerPage",
+					() => pageIndices.length,
+					() => this.#encode(pageIndices),
+				);
+			},
+			apply: (batch) =>
+				this.#onPages(
+					"applyMsPerPage",
+					() => this.#decode(batch).pageIndices.length,
+					() => this.#apply(batch),
+				),
+			hashes: (firstPage, pageCount) =>
+				this.#onPages(
+					"hashMsPerPage",
+					() => pageCount,
+					() => this.#hashes(firstPage, pageCount),
+				),
 			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
 		};
 	}
@@ -283,20 +332,25 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 					this.#require("paused");
 					this.missing.begin(missing, onFault);
 				}),
-			install: (batch, taken) => this.#do(() => this.#install(batch, taken)),
+			install: (batch, taken) =>
+				this.#onPages(
+					"applyMsPerPage",
+					() => this.#decode(batch).pageIndices.length,
+					() => this.#install(batch, taken),
+				),
 			end: () =>
 				this.#do(() => {
 					this.missing.end();
 					this.#stopPaged();
 					this.#workedUntilMs = this.clock.now();
+					this.#wantCpu();
 				}),
 			faultReport: () => this.missing.report(),
 		};
 	}
 
-	#encode(pages: Uint32Array): PageBatch {
+	#encode(pageIndices: Uint32Array<ArrayBuffer>): PageBatch {
 		this.catchUp();
-		const pageIndices = pages.slice();
 		const versions = new Uint32Array(pageIndices.length);
 		const known = this.#versions;
 		let zeroPages = 0;

@@ -6,11 +6,10 @@
  * touches what decides what it waits for.
  */
 import type { MissingSet } from "./missing-set.ts";
-import type { EventClock } from "./virtual-clock.ts";
+import type { Scheduled } from "./virtual-clock.ts";
 
 /** What a workload sees of its guest: see `synthetic-guest.ts`. */
 export interface WorkloadGuest {
-	readonly clock: EventClock;
 	readonly missing: MissingSet;
 	/** Versions by page, for an inner loop that also marks pages dirty itself. */
 	readonly versions: Uint32Array<ArrayBuffer>;
@@ -21,10 +20,17 @@ export interface WorkloadGuest {
 	};
 	/** Writes a page: a new version, dirty in every cursor. */
 	touchWrite(page: number): void;
+	/** Computes for so many ms on one core, then acts: later on a host whose CPU others use too. */
+	compute(cpuMs: number, action: () => void): Scheduled;
 }
 
 /** See the head of this file. One belongs to one guest, wherever that runs: it keeps its place across a move. */
 export interface Workload {
+	/**
+	 * Cores it keeps busy while every page is there, at full speed; 1 by default. A host's CPU that others use too may give it
+	 * less; without one nobody asks.
+	 */
+	readonly cores?: number;
 	/** Every page is there: works for `cpuMs` of full CPU time, and marks what it writes. */
 	advance(guest: WorkloadGuest, cpuMs: number): void;
 	/** Pages are missing: starts to work step by step. Absent: the model is for techniques that pause for all pages. */
@@ -41,6 +47,7 @@ export interface PagedRun {
 
 /** A guest that does nothing. */
 export const idleWorkload: Workload = {
+	cores: 0,
 	advance: () => undefined,
 	startPaged: () => ({ stop: () => undefined, workMs: 0 }),
 };

@@ -41,6 +41,11 @@ export class ProgramWorkload implements Workload {
 		}));
 	}
 
+	/** A process runs on one core at a time. */
+	get cores(): number {
+		return Math.min(this.#options.cores, this.#processes.length);
+	}
+
 	advance(guest: WorkloadGuest, cpuMs: number): void {
 		const share = Math.min(1, this.#options.cores / this.#processes.length);
 		for (const process of this.#processes) {
@@ -139,7 +144,7 @@ class PagedPrograms implements PagedRun {
 	}
 
 	#in(durationMs: number, action: () => void): void {
-		const event = this.#guest.clock.schedule(durationMs, () => {
+		const event = this.#guest.compute(durationMs, () => {
 			this.#scheduled.delete(event);
 			if (!this.#stopped) action();
 		});

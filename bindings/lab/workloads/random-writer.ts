@@ -33,6 +33,11 @@ export class RandomWriter implements Workload {
 		this.#options = { share: 1, firstPage: 0, ...options };
 	}
 
+	/** The cap of its one virtual CPU. */
+	get cores(): number {
+		return this.#options.share;
+	}
+
 	advance(guest: WorkloadGuest, cpuMs: number): void {
 		const { writesPerMs, share, pageCount } = this.#options;
 		const due = this.#rest + cpuMs * writesPerMs * share;

@@ -46,7 +46,7 @@ export class TraceReplay implements Workload {
 		};
 		const sleep = (): void => {
 			const waitMs = Math.max(0, this.#dueMs() - this.#nowMs);
-			scheduled = guest.clock.schedule(waitMs, () => {
+			scheduled = guest.compute(waitMs, () => {
 				this.#nowMs += waitMs;
 				workMs += waitMs;
 				const pages = this.#step();
