@@ -14,10 +14,15 @@ const SPIN = { call: "spin", values: [2_000_000] } as const;
 test("calls take their share of the time, and all of it afterwards", async () => {
 	const { clock } = await guestPorts();
 	const guest = await startGuest("paged", { moduleBytes: pagedModule() });
+	/** The least of five times 40 calls: what else the machine does only adds. */
 	const timed = async (): Promise<number> => {
-		const startMs = clock.now();
-		for (let i = 0; i < 40; i++) await guest.call(SPIN);
-		return clock.now() - startMs;
+		let least = Number.POSITIVE_INFINITY;
+		for (let round = 0; round < 5; round++) {
+			const startMs = clock.now();
+			for (let i = 0; i < 40; i++) await guest.call(SPIN);
+			least = Math.min(least, clock.now() - startMs);
+		}
+		return least;
 	};
 	await timed();
 	const freeMs = await timed();
@@ -28,7 +33,6 @@ test("calls take their share of the time, and all of it afterwards", async () =>
 	console.log(
 		`40 calls: ${freeMs.toFixed(1)} ms, ${slowMs.toFixed(1)} ms with a fifth, ${afterMs.toFixed(1)} ms after`,
 	);
-	// A busy machine stretches all three alike; what counts is that the slow one waits.
 	assert.ok(slowMs > 2.5 * Math.min(freeMs, afterMs), `${slowMs} ms`);
 });
 
