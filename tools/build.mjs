@@ -93,6 +93,8 @@ async function buildDist() {
 		"host-deno": "bindings/cli/host-deno.ts",
 		"v86-host-node": "bindings/cli/v86-host-node.ts",
 		"v86-host-deno": "bindings/cli/v86-host-deno.ts",
+		"qemu-host-node": "bindings/cli/qemu-host-node.ts",
+		"qemu-host-deno": "bindings/cli/qemu-host-deno.ts",
 	};
 	for (const name of existsSync("bindings/platform") ? readdirSync("bindings/platform", { recursive: true }) : [])
 		if (String(name).endsWith("-worker.ts"))

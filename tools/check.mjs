@@ -26,6 +26,7 @@ const denoEntries = () => [
 		"bindings/guests/v86/index.ts",
 		"bindings/cli/host-deno.ts",
 		"bindings/cli/v86-host-deno.ts",
+		"bindings/cli/qemu-host-deno.ts",
 	],
 	...projectFiles().filter((path) => /^bindings\/platform\/(deno\/.*|[^/]*)\.ts$/.test(path)),
 ];

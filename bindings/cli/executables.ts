@@ -27,7 +27,7 @@ const COMPILE_AT_SETUP = "--no-wasm-lazy-compilation";
 export function hostCommand(
 	runtime: RuntimeName,
 	dist: URL,
-	host: "host" | "v86-host" = "host",
+	host: "host" | "v86-host" | "qemu-host" = "host",
 ): Pick<ProcessCommand, "executable" | "args"> {
 	const entry = fileURLToPath(new URL(`${host}-${runtime}.js`, dist));
 	if (!existsSync(entry)) throw new MissingError(`${entry} is missing: build it with npm run build`);

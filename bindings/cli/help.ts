@@ -14,6 +14,9 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry demo --guest v86 [options]
                              a Linux in v86 is moved live into another process while its programs work (npm run guests
                              prepares it); takes --technique pre-copy|stop-and-copy, --to, --verification, --bandwidth, --json
+  pageferry demo --guest qemu [options]
+                             the same with a Linux under QEMU, between two processes that each have a QEMU of their own;
+                             takes --from as well
   pageferry guests           not yet
   pageferry --version
   pageferry --help           pageferry demo --help says the same

@@ -232,7 +232,13 @@ async function connection(
 	}
 }
 
-function endedError(role: string, { code, signal }: ProcessEnd, errorText: string, cause?: unknown): HostEndedError {
+/** The error for a host that has ended by itself. */
+export function endedError(
+	role: string,
+	{ code, signal }: ProcessEnd,
+	errorText: string,
+	cause?: unknown,
+): HostEndedError {
 	const how = signal === undefined ? `with exit code ${code ?? "unknown"}` : `by ${signal}`;
 	const why = cause instanceof Error ? `: ${cause.message}` : "";
 	return new HostEndedError(`the ${role} process ended ${how}${why}`, errorText);

@@ -15,9 +15,9 @@ import { createDisplay } from "./display.ts";
 import { messageWithCauses } from "./failure.ts";
 import { HELP } from "./help.ts";
 import { HostEndedError } from "./host-process.ts";
+import { asksForGuest, type MachineDemoOptions, parseMachineDemoOptions } from "./machine-options.ts";
 import { type DemoOptions, NotYetError, parseDemoOptions, UsageError } from "./options.ts";
-import { lastWords, report, v86Report } from "./report.ts";
-import { asksForGuest, parseV86DemoOptions } from "./v86-options.ts";
+import { lastWords, machineReport, report } from "./report.ts";
 
 /** Signals that end the command in order, and the exit code of each. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -61,17 +61,28 @@ async function main(args: readonly string[]): Promise<number> {
 		throw new NotYetError(`not yet: \`pageferry ${command}\` has nothing to run in this version`);
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
 	if (!asksForGuest(rest)) return demo(parseDemoOptions(rest));
-	const options = parseV86DemoOptions(rest);
-	const { runV86Demo } = await import("./v86-demo.ts"); // with what it needs of v86 guests: loaded only for this
-	return interruptibly(async (signal) => {
-		const display = createDisplay(process.stderr);
-		process.stderr.write(`a Linux in v86 moves to ${options.to} by ${options.technique} while its programs work\n`);
-		const services = { platform: nodePlatform(), dist: new URL("./", import.meta.url), display, signal };
-		const result = await runV86Demo(options, services);
-		process.stdout.write(v86Report(result));
-		if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options, ...result });
-		return result.verified ? 0 : 1;
-	});
+	return machineDemo(parseMachineDemoOptions(rest));
+}
+
+async function machineDemo(options: MachineDemoOptions): Promise<number> {
+	const { guest, from, to, technique } = options;
+	// With what it needs of its guests: loaded only for this.
+	const run =
+		guest === "v86" ? (await import("./v86-demo.ts")).runV86Demo : (await import("./qemu-demo.ts")).runQemuDemo;
+	const what = guest === "v86" ? "a Linux in v86" : "a Linux under QEMU";
+	const display = createDisplay(process.stderr);
+	process.stderr.write(`${what} moves from ${from} to ${to} by ${technique} while its programs work\n`);
+	try {
+		return await interruptibly(async (signal) => {
+			const services = { platform: nodePlatform(), dist: new URL("./", import.meta.url), display, signal };
+			const result = await run(options, services);
+			process.stdout.write(machineReport(result));
+			if (options.jsonFile !== undefined) writeJson(options.jsonFile, { options, ...result });
+			return result.verified ? 0 : 1;
+		});
+	} finally {
+		display.progressEnd();
+	}
 }
 
 async function demo(options: DemoOptions): Promise<number> {

@@ -4,8 +4,8 @@ import type { MoveMetrics } from "../migration/metrics.ts";
 import type { RoundFacts } from "../policies/convergence.ts";
 import type { DemoResult } from "./demo.ts";
 import { bytes, milliseconds, rate, whole } from "./figures.ts";
+import type { MachineDemoResult } from "./machine-demo.ts";
 import type { DemoOptions } from "./options.ts";
-import type { V86DemoResult } from "./v86-demo.ts";
 
 /** No lines between rows. */
 const COMPACT = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
@@ -24,8 +24,8 @@ export function report(options: DemoOptions, result: DemoResult): string {
 	return `\n${parts.join("\n\n")}\n`;
 }
 
-/** What the command prints after a move of a Linux in v86. */
-export function v86Report({ metrics, checks, verified, outcome }: V86DemoResult): string {
+/** What the command prints after a move of a whole machine. */
+export function machineReport({ metrics, checks, verified, outcome }: MachineDemoResult): string {
 	const parts = [
 		moveTable({ link: "tcp" }, metrics, 0),
 		...(metrics.rounds.length === 0 ? [] : [roundsTable(metrics.rounds)]),

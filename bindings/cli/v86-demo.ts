@@ -6,53 +6,33 @@
  */
 import { loadV86, V86Guest, V86GuestFactory } from "../guests/v86/index.ts";
 import { openLink } from "../links/open-link.ts";
-import type { MoveMetrics } from "../migration/metrics.ts";
 import { preCopy } from "../migration/pre-copy.ts";
 import { stopAndCopy } from "../migration/stop-and-copy.ts";
 import type { Platform } from "../ports/platform.ts";
 import type { RunningProcess } from "../ports/process.ts";
 import { restore } from "../snapshot/restore.ts";
 import { SnapshotStore } from "../snapshot/store.ts";
-import type { Display } from "./display.ts";
 import { hostCommand } from "./executables.ts";
+import { PROGRAMS, programsHaveWritten } from "./linux-console.ts";
+import {
+	type MachineDemoResult,
+	type MachineDemoServices,
+	MissingLinuxError,
+	machineResult,
+	PATIENCE_MS,
+	patiently,
+} from "./machine-demo.ts";
+import type { MachineDemoOptions } from "./machine-options.ts";
 import type { V86HostLine } from "./v86-host.ts";
-import type { V86DemoOptions } from "./v86-options.ts";
-import { consoleChecks, WORDS } from "./v86-verdict.ts";
-import type { Check } from "./verdict.ts";
 
 /** Where `npm run guests` leaves the Linux. */
 const READY = "build/guests/ready/v86";
-/** A counter, a memory oracle that checks every page it increments, and a loop of hashes (tools/guests/linux). */
-const PROGRAMS = "counter 10 & oracle 8 200 & md5loop &\n";
-/** Each program has written so many lines before the move, and as many after it. */
-const LINES = 20;
-const PATIENCE_MS = 120_000;
-
-/** What the demo works with. */
-export interface V86DemoServices {
-	readonly platform: Platform;
-	/** Where the built entries lie. */
-	readonly dist: URL;
-	readonly display: Display;
-	readonly signal: AbortSignal;
-}
-
-/** How the demo went. */
-export interface V86DemoResult {
-	readonly outcome: string;
-	readonly metrics: MoveMetrics;
-	readonly checks: readonly Check[];
-	readonly verified: boolean;
-}
-
-/** Without its Linux there is no demo. */
-class MissingLinuxError extends Error {
-	override readonly name = "MissingLinuxError";
-	readonly code = "missing";
-}
 
 /** Runs it. @throws {MissingLinuxError} */
-export async function runV86Demo(options: V86DemoOptions, services: V86DemoServices): Promise<V86DemoResult> {
+export async function runV86Demo(
+	options: MachineDemoOptions,
+	services: MachineDemoServices,
+): Promise<MachineDemoResult> {
 	const { platform, display, dist } = services;
 	const source = await openLinux(platform);
 	let process: RunningProcess | undefined;
@@ -84,10 +64,10 @@ async function openLinux({ files, clock, random, openFolderStore }: Platform): P
 }
 
 async function move(
-	options: V86DemoOptions,
-	{ platform, display, signal }: V86DemoServices,
+	options: MachineDemoOptions,
+	{ platform, display, signal }: MachineDemoServices,
 	{ source, process }: { readonly source: V86Guest; readonly process: RunningProcess },
-): Promise<V86DemoResult> {
+): Promise<MachineDemoResult> {
 	const { clock, random, connect } = platform;
 	let before = "";
 	let after = "";
@@ -106,7 +86,7 @@ async function move(
 	if (!("address" in hello)) throw new Error("the target does not say where it is"); // allowed (bare-error): the same
 	const leash = await connect(hello.address);
 	try {
-		await patiently(platform, signal, () => WORDS.every((word) => countLines(before, word) >= LINES));
+		await patiently(platform, signal, () => programsHaveWritten(before));
 		display.step("target", hello.runtime);
 		const technique = options.technique === "pre-copy" ? preCopy : stopAndCopy;
 		const { verification, bandwidthBytesPerMs } = options;
@@ -124,26 +104,13 @@ async function move(
 		const { outcome, metrics } = result;
 		if (outcome === "moved") {
 			const limit = clock.now() + PATIENCE_MS;
-			while (!WORDS.every((word) => countLines(after, word) >= LINES) && clock.now() < limit) {
+			while (!programsHaveWritten(after) && clock.now() < limit) {
 				const line = await next();
 				if ("text" in line) after += line.text;
 			}
 		} else display.step("source", `the guest was ${outcome}: ${result.error.message}`);
-		const checks = consoleChecks(before + after, after);
-		return { outcome, metrics, checks, verified: outcome === "moved" && checks.every(({ ok }) => ok) };
+		return machineResult({ outcome, metrics }, { before, after });
 	} finally {
 		await leash.close();
-	}
-}
-
-function countLines(text: string, word: string): number {
-	return text.split(`\n${word} `).length - 1;
-}
-
-async function patiently({ clock }: Platform, signal: AbortSignal, done: () => boolean): Promise<void> {
-	const limit = clock.now() + PATIENCE_MS;
-	while (!done()) {
-		if (clock.now() > limit) throw new Error("the programs in the guest do not work"); // allowed (bare-error): the same
-		await clock.sleep(10, signal);
 	}
 }

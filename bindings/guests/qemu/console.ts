@@ -19,6 +19,7 @@ export class QemuConsole {
 	readonly #stream: ByteStream;
 	readonly #lines: string[] = [];
 	readonly #listeners: Set<(line: string) => void> = new Set();
+	readonly #textListeners: Set<(text: string) => void> = new Set();
 
 	/** Made by the guest. */
 	constructor(stream: ByteStream) {
@@ -37,6 +38,16 @@ export class QemuConsole {
 		return () => this.#listeners.delete(listener);
 	}
 
+	/**
+	 * Calls `listener` for all text from now on, as it comes. A move may cut a line in two: what the source's console ends with
+	 * and what the target's begins with are one text.
+	 * @returns what ends that
+	 */
+	onText(listener: (text: string) => void): () => void {
+		this.#textListeners.add(listener);
+		return () => this.#textListeners.delete(listener);
+	}
+
 	/** Types text into the machine. @throws {LinkError} when QEMU is gone */
 	write(text: string): Promise<void> {
 		return this.#stream.write([new TextEncoder().encode(text)]);
@@ -49,7 +60,7 @@ export class QemuConsole {
 
 	async #read(): Promise<void> {
 		try {
-			for await (const line of textLines(this.#stream)) {
+			for await (const line of textLines(this.#stream, (text) => this.#hear(text))) {
 				this.#lines.push(line);
 				if (this.#lines.length > KEPT_LINES) this.#lines.shift();
 				for (const listener of [...this.#listeners]) listener(line);
@@ -57,5 +68,9 @@ export class QemuConsole {
 		} catch {
 			// QEMU is gone; its guest says so.
 		}
+	}
+
+	#hear(text: string): void {
+		for (const listener of [...this.#textListeners]) listener(text);
 	}
 }

@@ -1,30 +1,35 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { consoleChecks } from "../../bindings/cli/linux-console.ts";
+import { asksForGuest, parseMachineDemoOptions } from "../../bindings/cli/machine-options.ts";
 import { UsageError } from "../../bindings/cli/options.ts";
-import { asksForGuest, parseV86DemoOptions } from "../../bindings/cli/v86-options.ts";
-import { consoleChecks } from "../../bindings/cli/v86-verdict.ts";
 
-const test = suite("demo of a Linux in v86");
+const test = suite("demo of a Linux in v86 or under QEMU");
 
 test("options have defaults, and what it cannot do is refused by name", () => {
 	assert.ok(asksForGuest(["--guest", "v86"]));
 	assert.ok(asksForGuest(["--guest=v86"]));
 	assert.not.ok(asksForGuest(["--program", "lua"]));
-	assert.equal(parseV86DemoOptions(["--guest", "v86"]), {
+	assert.equal(parseMachineDemoOptions(["--guest", "v86"]), {
+		guest: "v86",
+		from: "node",
 		technique: "pre-copy",
 		to: "node",
 		verification: "full",
 		bandwidthBytesPerMs: undefined,
 		jsonFile: undefined,
 	});
+	const { guest, from } = parseMachineDemoOptions(["--guest", "qemu", "--from", "deno"]);
+	assert.equal([guest, from], ["qemu", "deno"]);
 	for (const words of [
+		["--guest", "v86", "--from", "deno"],
 		["--guest", "amiga"],
 		["--guest", "v86", "--technique", "post-copy"],
 		["--guest", "v86", "--bandwidth", "none"],
 		["--guest", "v86", "--program", "sqlite"],
 	])
 		assert.throws(
-			() => parseV86DemoOptions(words),
+			() => parseMachineDemoOptions(words),
 			(error: unknown) => error instanceof UsageError,
 			words.join(" "),
 		);

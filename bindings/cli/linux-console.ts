@@ -2,11 +2,25 @@
 
 import type { Check } from "./verdict.ts";
 
+/**
+ * A counter, a memory oracle that checks every page it increments, and a loop of hashes (tools/guests/linux), typed into
+ * the shell. Its prompt goes: a line that it stands before would be missing in the count.
+ */
+export const PROGRAMS = "PS1=; counter 10 & oracle 8 200 & md5loop &\n";
+
+/** Each program has written so many lines before the move, and as many after it. */
+const LINES = 20;
+
 /** From one line of a program to the next its number goes up by so much; each line is `word number …`. */
 const STEPS = { count: 1, oracle: 200, md5: 1 } as const;
 
 /** The programs whose lines are counted. */
-export const WORDS = ["count", "oracle", "md5"] as const;
+const WORDS = ["count", "oracle", "md5"] as const;
+
+/** Whether each program has written enough. */
+export function programsHaveWritten(text: string): boolean {
+	return WORDS.every((word) => text.split(`\n${word} `).length - 1 >= LINES);
+}
 
 /**
  * @param text - all that was written, before the move and after it
