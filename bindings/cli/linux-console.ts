@@ -42,5 +42,7 @@ export function consoleChecks(text: string, after: string): Check[] {
 }
 
 function numbersOf(word: string, text: string): number[] {
-	return Array.from(text.matchAll(new RegExp(`^${word} (\\d+)\\b.*\\n`, "gm")), ([, digits]) => Number(digits));
+	return Array.from(text.matchAll(new RegExp(`^(?:.*# )?${word} (\\d+)\\b.*\\n`, "gm")), ([, digits]) =>
+		Number(digits),
+	);
 }

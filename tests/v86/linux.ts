@@ -52,9 +52,9 @@ export async function shell(guest: V86Guest, console: Console, command: string):
 	return console.text.slice(from, end).replaceAll("\r", "");
 }
 
-/** The numbers that a program has written after this word, in order. */
+/** The numbers that a program has written after this word, in order; the first may stand behind a prompt. */
 export function numbersAfter(word: string, text: string): number[] {
-	return Array.from(text.matchAll(new RegExp(`^${word} (\\d+)\\b.*$`, "gm")), ([, digits]) => Number(digits));
+	return Array.from(text.matchAll(new RegExp(`^(?:.*# )?${word} (\\d+)\\b.*$`, "gm")), ([, digits]) => Number(digits));
 }
 
 /** What is wrong with numbers that should go up by one, or `undefined`. */

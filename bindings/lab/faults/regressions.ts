@@ -10,4 +10,6 @@ export const REGRESSIONS: readonly FaultCase[] = [
 	{ technique: "pre-copy-switch", workload: "quicksort", seed: 509 },
 	// The host crashes when a history has deleted its oldest snapshot and not yet said that it has a new one.
 	{ technique: "history", workload: "growing", seed: 1649954761 },
+	// The disk is full when a history deletes what is beyond its bounds: one snapshot too many until the next.
+	{ technique: "history", workload: "kernel-compile", seed: 3516074380 },
 ];
