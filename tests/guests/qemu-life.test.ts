@@ -130,6 +130,9 @@ if (missing === undefined) {
 		await asked;
 		assert.ok(seen.includes("uplink 2054"), "ARP: who has 10.0.0.1?");
 		client.abort("done");
+		const taken = await rejection(startUserNetwork(platform, network.addPort("second").attach, { folder, forwards }));
+		assert.is(taken.code, "exited", "the port is taken");
+		assert.match(taken.message, String(hostPort));
 		await uplink.close();
 		await uplink.close();
 		assert.equal(await platform.files.names(folder), []);

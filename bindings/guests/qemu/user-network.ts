@@ -55,8 +55,7 @@ const IP = /^\d+\.\d+\.\d+\.\d+$/;
  * Starts it.
  *
  * @param attach - takes the stream of frames: a switch port's `attach`
- * @throws {QemuError} `not-installed`, `exited` with its words, `no-answer`; RangeError naming the argument. A QEMU that finds fault
- *   with a rule only after it has connected (a port that is taken) ends instead: `failed` of the result has its words
+ * @throws {QemuError} `not-installed`, `exited` with its words (a port that is taken), `no-answer`; RangeError naming the argument
  *
  * @example
  * ```ts ignore
@@ -135,7 +134,9 @@ function userArguments({ network = "10.0.0.0/24", forwards = [], isolated = true
 		for (const port of [hostPort, guestPort])
 			if (!Number.isInteger(port) || port < 1 || port > 65535)
 				throw new RangeError(`forwards: ports are from 1 to 65535, got ${port}`);
-		return `,hostfwd=tcp:127.0.0.1:${hostPort}-${guestIp}:${guestPort}`;
+		return { str: `tcp:127.0.0.1:${hostPort}-${guestIp}:${guestPort}` };
 	});
-	return `user,id=user,net=${network},restrict=${isolated ? "on" : "off"}${rules.join("")}`;
+	// As JSON, because QEMU opens networks that are named so, and streams, in the order of the command line, and those in the
+	// older words after them: it would have connected to us before it listened for clients.
+	return JSON.stringify({ type: "user", id: "user", net: network, restrict: isolated, hostfwd: rules });
 }

@@ -32,11 +32,13 @@ export const denoHostFiles: HostFiles = {
 	async removeTree(path) {
 		for (let tries = 0; ; tries++)
 			try {
-				await orElse(() => Deno.remove(path, { recursive: true }), undefined);
+				await Deno.remove(path, { recursive: true });
 				return;
 			} catch (error) {
-				// Something was made in it meanwhile: a listener that was just being opened.
-				if (tries >= 10 || !/os error 39\b/.test(String(error))) throw error;
+				const missing = isMissing(error);
+				if (missing && (await orElse(() => Deno.lstat(path), undefined)) === undefined) return;
+				// Something in it came or went meanwhile: a listener that was just being opened or closed.
+				if (tries >= 10 || !(missing || /os error 39\b/.test(String(error)))) throw error;
 			}
 	},
 	kill(pid) {
