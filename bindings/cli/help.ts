@@ -17,7 +17,6 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry demo --guest qemu [options]
                              the same with a Linux under QEMU, between two processes that each have a QEMU of their own;
                              takes --from as well
-  pageferry guests           not yet
   pageferry --version
   pageferry --help           pageferry demo --help says the same
 
@@ -37,10 +36,10 @@ options of demo
   --load N                               requests per second, 0: as fast as it goes     [500]
   --requests N                           half before the move, half after it            [3 s of load on each side]
   --verification transport|full          full hashes the paused guest once more         [full]
-  --bandwidth MB/s                       cap of the live rounds                         [none]
+  --bandwidth MB/s                       cap of the live rounds, and of what is pushed after the switch  [none]
   --json FILE                            everything as JSON
 
 Post-copy and hybrid need a target on Node 22 or later, or on Deno (--to deno).
 
-exit code  0 moved and verified   1 not moved, not verified, or not yet   2 wrong use   130 interrupted
+exit code  0 moved and verified   1 not moved, or not verified   2 wrong use   130 interrupted
 `;

@@ -2,7 +2,7 @@
 /**
  * The pageferry command.
  *
- * Exit codes: 0 moved and verified; 1 not moved, not verified, or not yet; 2 wrong use; 130, 143, 129 interrupted by
+ * Exit codes: 0 moved and verified; 1 not moved, or not verified; 2 wrong use; 130, 143, 129 interrupted by
  * SIGINT, SIGTERM, SIGHUP.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ import { messageWithCauses } from "./failure.ts";
 import { HELP } from "./help.ts";
 import { HostEndedError } from "./host-process.ts";
 import { asksForGuest, type MachineDemoOptions, parseMachineDemoOptions } from "./machine-options.ts";
-import { type DemoOptions, NotYetError, parseDemoOptions, UsageError } from "./options.ts";
+import { type DemoOptions, parseDemoOptions, UsageError } from "./options.ts";
 import { lastWords, machineReport, report } from "./report.ts";
 
 /** Signals that end the command in order, and the exit code of each. */
@@ -57,8 +57,6 @@ async function main(args: readonly string[]): Promise<number> {
 		const { parseLabOptions, runLab } = await import("./lab.ts");
 		return runLab(parseLabOptions(rest));
 	}
-	if (command === "guests")
-		throw new NotYetError(`not yet: \`pageferry ${command}\` has nothing to run in this version`);
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
 	if (!asksForGuest(rest)) return demo(parseDemoOptions(rest));
 	return machineDemo(parseMachineDemoOptions(rest));

@@ -11,12 +11,6 @@ export class UsageError extends Error {
 	readonly code = "usage";
 }
 
-/** What is asked for exists in a later version: exit code 1. */
-export class NotYetError extends Error {
-	override readonly name = "NotYetError";
-	readonly code = "not-yet";
-}
-
 /** By what pages that follow the guest take their positions. */
 export type PositionOrder = NonNullable<FollowingPagesOptions["order"]>;
 

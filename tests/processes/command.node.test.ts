@@ -28,7 +28,7 @@ const USAGES: readonly { readonly args: readonly string[]; readonly code: number
 	{ args: ["demo", "--push", "turns"], code: 2, says: /pre-copy leaves no pages to push/ },
 	{ args: ["lab", "XY-1"], code: 2, says: /XY-1: no such id; there are / },
 	{ args: ["lab", "--speed", "9"], code: 2, says: /Unknown option '--speed'/ },
-	{ args: ["guests"], code: 1, says: /not yet/ },
+	{ args: ["guests"], code: 2, says: /unknown command: guests/ },
 	{ args: ["demo", "--speed", "9"], code: 2, says: /Unknown option '--speed'/ },
 	{ args: ["demo", "sqlite"], code: 2, says: /Unexpected argument 'sqlite'/ },
 	{ args: ["demo", "--memory", "many"], code: 2, says: /--memory many: must be a whole number from 0 to \d+/ },

@@ -7,7 +7,8 @@ import * as assert from "uvu/assert";
 import type { MovePhase } from "../../bindings/handover/move-error.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
 import { activePush, demandPaging } from "../../bindings/policies/push-order.ts";
-import { CheckpointWorld, LEASE_MS, PAGES } from "./checkpoint-world.ts";
+import { CheckpointWorld, LEASE_MS } from "./checkpoint-world.ts";
+import { PAGES } from "./two-hosts.ts";
 
 const test = suite("post-copy with checkpoints");
 

@@ -5,43 +5,25 @@
  * What the program has said and somebody has heard must be contained in whatever runs later: after a revive, the step that
  * the revived memory is at is no less than any step that was heard of, and the memory is what the steps up to it have made.
  */
-import { createEngine } from "../../bindings/engine/engine.ts";
-import { hash64 } from "../../bindings/engine/hash.ts";
-import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";
+import type { MemoryGuest } from "../../bindings/guests/memory/memory-guest.ts";
 import { MoveLedger, type SourceWord, type TargetWord } from "../../bindings/handover/ledger.ts";
 import { MemoryLease } from "../../bindings/handover/memory-lease.ts";
 import type { MovePhase } from "../../bindings/handover/move-error.ts";
-import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
-import { connectSimulated, type SimulatedConnection } from "../../bindings/lab/simulated-stream.ts";
-import type { StreamFault } from "../../bindings/lab/stream-faults.ts";
-import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
-import { StreamLink } from "../../bindings/links/stream-link.ts";
 import { type HybridOptions, hybrid } from "../../bindings/migration/hybrid.ts";
 import type { MoveProgress } from "../../bindings/migration/metrics.ts";
-import type { ReceivedPages } from "../../bindings/migration/paging-reception.ts";
 import { type PostCopyOptions, postCopy } from "../../bindings/migration/post-copy.ts";
 import type { OwedPages, PostCopyResult } from "../../bindings/migration/results.ts";
-import { type ReceiveOptions, type ReceiveResult, receiveGuest } from "../../bindings/migration/target.ts";
-import { systemClock } from "../../bindings/platform/system-clock.ts";
-import { GuestError, type GuestLayout, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import type { LeaseGrant } from "../../bindings/ports/lease.ts";
+import { PAGES, TwoHosts, type TwoHostsOptions } from "./two-hosts.ts";
 
-const engine = createEngine();
-const LINK_OPTIONS = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
-
-export const PAGES = 64;
 /** A lease holds for so long without renewal, in ms. */
 export const LEASE_MS = 40;
 const GRACE_MS = 5;
 
-export interface CheckpointWorldOptions {
-	readonly seed: number;
-	readonly rateBytesPerMs?: number;
-	readonly latencyMs?: number;
-	readonly faults?: readonly StreamFault[];
+export interface CheckpointWorldOptions extends TwoHostsOptions {
 	/** The right to run is governed by a lease; else the caller decides. */
 	readonly leased?: boolean;
-	readonly receive?: ReceiveOptions;
 	/** The program grows the memory now and then. */
 	readonly grows?: boolean;
 }
@@ -54,17 +36,8 @@ interface Step {
 }
 
 /** See the head of this file. */
-export class CheckpointWorld {
-	readonly clock = new VirtualClock(systemClock);
-	readonly guest: MemoryGuest;
-	readonly phases: (MovePhase | "done")[] = [];
-	readonly receptions: Promise<ReceiveResult>[] = [];
-	readonly receivers = new Map<string, ReceivedPages>();
-	readonly violations: string[] = [];
-	readonly copies: MemoryGuest[] = [];
-	readonly random: SeededRandom;
-	readonly lease: MemoryLease | undefined;
-	connection: SimulatedConnection;
+export class CheckpointWorld extends TwoHosts {
+	override readonly lease: MemoryLease | undefined;
 	readonly sourceLedger = new MoveLedger<SourceWord>("source");
 	targetLedger = new MoveLedger<TargetWord>("target");
 	/** Steps that somebody has heard of. */
@@ -75,26 +48,16 @@ export class CheckpointWorld {
 	#steps: Step[] = [];
 	/** Who may speak. */
 	#speaker: MemoryGuest | undefined;
-	#over = false;
 
 	constructor(options: CheckpointWorldOptions) {
+		super(options);
 		this.#options = options;
-		this.random = new SeededRandom(options.seed);
 		this.lease = options.leased
 			? new MemoryLease(this.clock, { timeToLiveMs: LEASE_MS, graceMs: GRACE_MS })
 			: undefined;
-		this.guest = this.#watch(new MemoryGuest({ pageCount: PAGES, maximumPageCount: PAGES * 2 }));
+		this.watch(this.guest);
 		this.guest.write(PAGE_BYTES, this.random.fill(new Uint8Array((PAGES - 1) * PAGE_BYTES)));
 		this.#initial = this.guest.read(0, PAGES * PAGE_BYTES);
-		this.connection = this.#connect(options.faults ?? []);
-	}
-
-	get runners(): readonly MemoryGuest[] {
-		return this.copies.filter(({ running }) => running);
-	}
-
-	get target(): MemoryGuest {
-		return this.copies[this.copies.length - 1]!;
 	}
 
 	/** Steps that the program has made, wherever it ran. */
@@ -102,15 +65,9 @@ export class CheckpointWorld {
 		return this.#steps.length;
 	}
 
+	/** Runs `main` in virtual time with the program at work. */
 	run<T>(main: () => Promise<T>): Promise<T> {
-		return this.clock.run(async () => {
-			void this.#work();
-			try {
-				return await main();
-			} finally {
-				this.#over = true;
-			}
-		});
+		return this.runBeside(main, 1, 0.5);
 	}
 
 	/** Starts a target, and the move to it. */
@@ -140,42 +97,11 @@ export class CheckpointWorld {
 		return technique === "hybrid" ? hybrid(services, all) : postCopy(services, all);
 	}
 
-	listen(): void {
-		const services = {
-			link: this.open("b"),
-			clock: this.clock,
-			ledger: this.targetLedger,
-			factories: [this.#factory()],
-			receptions: this.receivers,
-			...(this.lease === undefined ? {} : { lease: this.lease }),
-		};
-		this.receptions.push(receiveGuest(services, this.#options.receive));
-	}
-
-	recover(paging: OwedPages, faults: readonly StreamFault[] = []): Promise<PostCopyResult> {
-		this.connection = this.#connect(faults);
-		this.listen();
-		return paging.recover(this.open("a"));
-	}
-
 	/** The source takes its guest back, and the referee looks at what it has. */
 	async revive(paging: OwedPages, waitMs = 0): Promise<PostCopyResult> {
 		const result = await paging.revive({ waitMs });
 		if (result.outcome === "revived") this.#checkRevived();
 		return result;
-	}
-
-	/** A new connection for another move. */
-	reconnect(): void {
-		this.connection = this.#connect([]);
-	}
-
-	cut(): void {
-		this.connection.inject({ kind: "cut", when: { atMs: 0 } });
-	}
-
-	freeze(end: "a" | "b"): void {
-		this.connection.inject({ kind: "freeze", when: { atMs: 0 }, end, durationMs: Number.POSITIVE_INFINITY });
 	}
 
 	/** The target's process dies: nothing of it is left, and nothing that it holds is ever heard. */
@@ -213,30 +139,8 @@ export class CheckpointWorld {
 			this.violations.push(`the state is of step ${state.getUint32(0, true)}, the memory of ${reached}`);
 	}
 
-	open(end: "a" | "b"): StreamLink {
-		const link = new StreamLink(this.connection[end], LINK_OPTIONS);
-		link.opened.catch(() => undefined); // the move sees it as the link's end
-		return link;
-	}
-
-	#connect(faults: readonly StreamFault[]): SimulatedConnection {
-		const { rateBytesPerMs = 4000, latencyMs = 0.5 } = this.#options;
-		return connectSimulated(this.clock, { rateBytesPerMs, latencyMs, bufferBytes: 16_384, faults });
-	}
-
-	#factory(): MemoryGuestFactory {
-		const factory = new MemoryGuestFactory(this.clock, PAGES * 2);
-		const setUp = factory.setUp.bind(factory);
-		factory.setUp = async (layout: GuestLayout) => {
-			const prepared = await setUp(layout);
-			this.#watch(prepared.guest);
-			return prepared;
-		};
-		return factory;
-	}
-
-	#watch(guest: MemoryGuest): MemoryGuest {
-		this.copies.push(guest);
+	protected override watch(guest: MemoryGuest): void {
+		super.watch(guest);
 		guest.onOutput = (bytes) => {
 			const step = new DataView(bytes.buffer).getUint32(0, true);
 			if (guest !== this.#speaker)
@@ -248,22 +152,12 @@ export class CheckpointWorld {
 			// A target that runs takes the word; the source takes it back by a revive, or when the move is kept.
 			this.#speaker = guest;
 			await resume();
-			if (this.runners.length > 1) this.violations.push(`${this.runners.length} copies run at ${this.clock.now()} ms`);
 		};
 		this.#speaker ??= guest;
-		return guest;
-	}
-
-	async #work(): Promise<void> {
-		while (!this.#over) {
-			const [runner] = this.runners;
-			if (runner !== undefined) await this.#step(runner).catch(expectStop);
-			await this.clock.sleep(0.5);
-		}
 	}
 
 	/** Waits for what it needs, then does all of the step at once: a pause is before it or after it. */
-	async #step(runner: MemoryGuest): Promise<void> {
+	protected override async step(runner: MemoryGuest): Promise<void> {
 		const pageCount = runner.pageCount;
 		const offset = PAGE_BYTES + (this.random.nextU32() % (((pageCount - 1) * PAGE_BYTES) / 4)) * 4;
 		await runner.touch(0, 4);
@@ -278,9 +172,4 @@ export class CheckpointWorld {
 		this.#steps.push({ offset, word, pageCount: runner.pageCount });
 		if (this.random.nextU32() % 3 === 0) runner.emit(counter);
 	}
-}
-
-/** The copy was paused or discarded under the program: it goes on wherever the guest runs next. */
-function expectStop(error: unknown): void {
-	if (!(error instanceof GuestError) || !["not-running", "gone"].includes(error.code)) throw error;
 }

@@ -3,46 +3,26 @@
  * and a referee. The oracle is a copy of the memory that takes every write the program has finished, wherever it ran: so
  * after paging it must equal the target's memory, whatever happened on the way.
  */
-import { createEngine } from "../../bindings/engine/engine.ts";
-import { hash64 } from "../../bindings/engine/hash.ts";
-import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";
+import type { MemoryGuest } from "../../bindings/guests/memory/memory-guest.ts";
 import { MoveLedger, type SourceWord, type TargetWord } from "../../bindings/handover/ledger.ts";
 import type { MovePhase } from "../../bindings/handover/move-error.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
-import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
-import { connectSimulated, type SimulatedConnection } from "../../bindings/lab/simulated-stream.ts";
-import type { StreamFault } from "../../bindings/lab/stream-faults.ts";
-import { VirtualClock } from "../../bindings/lab/virtual-clock.ts";
-import { StreamLink } from "../../bindings/links/stream-link.ts";
 import { type HybridOptions, hybrid } from "../../bindings/migration/hybrid.ts";
 import type { MoveProgress } from "../../bindings/migration/metrics.ts";
-import type { ReceivedPages } from "../../bindings/migration/paging-reception.ts";
 import { type PostCopyOptions, postCopy } from "../../bindings/migration/post-copy.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { type Resolution, resolveMove } from "../../bindings/migration/resolve.ts";
-import type { OwedPages, PostCopyResult } from "../../bindings/migration/results.ts";
-import { type ReceiveOptions, type ReceiveResult, receiveGuest } from "../../bindings/migration/target.ts";
-import { systemClock } from "../../bindings/platform/system-clock.ts";
-import { GuestError, type GuestLayout, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import type { PostCopyResult } from "../../bindings/migration/results.ts";
+import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { PAGES, TwoHosts, type TwoHostsOptions } from "./two-hosts.ts";
 
-const engine = createEngine();
-const LINK_OPTIONS = { hash64: (bytes: Uint8Array) => hash64(engine, bytes) };
-
-/** Pages of the world's guest. */
-export const PAGES = 64;
-/** Of these, the last are zero until the program writes there. */
+/** Of the guest's pages, the last are zero until the program writes there. */
 const ZERO_PAGES = 8;
 
 export type PagingTechnique = "post-copy" | "hybrid" | "pre-copy";
 
-export interface PagingWorldOptions {
-	readonly seed: number;
-	/** Bytes per ms; 4 MB/s by default, so that paging takes tens of virtual ms. */
-	readonly rateBytesPerMs?: number;
-	readonly latencyMs?: number;
-	readonly faults?: readonly StreamFault[];
+export interface PagingWorldOptions extends TwoHostsOptions {
 	readonly durable?: boolean;
-	readonly receive?: ReceiveOptions;
 	/** Concurrent strands of the guest's program. */
 	readonly strands?: number;
 	/** Pages that the source's guest cannot fault on. */
@@ -50,17 +30,7 @@ export interface PagingWorldOptions {
 }
 
 /** See the head of this file. */
-export class PagingWorld {
-	readonly clock = new VirtualClock(systemClock);
-	readonly guest: MemoryGuest;
-	readonly phases: (MovePhase | "done")[] = [];
-	readonly receptions: Promise<ReceiveResult>[] = [];
-	/** Receptions that wait for recoveries at the target. */
-	readonly receivers = new Map<string, ReceivedPages>();
-	readonly violations: string[] = [];
-	readonly copies: MemoryGuest[] = [];
-	readonly random: SeededRandom;
-	connection: SimulatedConnection;
+export class PagingWorld extends TwoHosts {
 	targetLedger: MoveLedger<TargetWord>;
 	readonly sourceLedger: MoveLedger<SourceWord>;
 	/** How often each page has been encoded after the source's last pause. */
@@ -72,13 +42,12 @@ export class PagingWorld {
 	readonly #options: PagingWorldOptions;
 	readonly #store = new MemoryStore();
 	readonly #oracle: Uint8Array;
-	#over = false;
 	#writes = 0;
 
 	constructor(options: PagingWorldOptions) {
+		super(options);
 		this.#options = options;
-		this.random = new SeededRandom(options.seed);
-		this.guest = this.#watch(new MemoryGuest({ pageCount: PAGES, maximumPageCount: PAGES * 2 }));
+		this.watch(this.guest);
 		this.guest.write(0, this.random.fill(new Uint8Array((PAGES - ZERO_PAGES) * PAGE_BYTES)));
 		this.guest.setState(Uint8Array.of(1, 2, 3));
 		this.#oracle = this.guest.read(0, PAGES * PAGE_BYTES);
@@ -86,29 +55,11 @@ export class PagingWorld {
 		const store = options.durable ? this.#store : undefined;
 		this.targetLedger = new MoveLedger("target", store);
 		this.sourceLedger = new MoveLedger("source", store);
-		this.connection = this.#connect(options.faults ?? []);
-	}
-
-	/** Copies that run now. */
-	get runners(): readonly MemoryGuest[] {
-		return this.copies.filter(({ running }) => running);
-	}
-
-	/** The copy at the target; the last one, if there were several. */
-	get target(): MemoryGuest {
-		return this.copies[this.copies.length - 1]!;
 	}
 
 	/** Runs `main` in virtual time with the program at work. */
 	run<T>(main: () => Promise<T>): Promise<T> {
-		return this.clock.run(async () => {
-			for (let strand = 0; strand < (this.#options.strands ?? 2); strand++) void this.#work();
-			try {
-				return await main();
-			} finally {
-				this.#over = true;
-			}
-		});
+		return this.runBeside(main, this.#options.strands ?? 2, 1);
 	}
 
 	/** Starts a target, and the move to it. `at` happens at the first progress record of a phase. */
@@ -140,44 +91,11 @@ export class PagingWorld {
 		return preCopy(services, { ...all, whenNotConverging: "post-copy", convergence: () => "iterations" });
 	}
 
-	/** Serves the connection's far end at the target. */
-	listen(): void {
-		const services = {
-			link: this.open("b"),
-			clock: this.clock,
-			ledger: this.targetLedger,
-			factories: [this.#factory()],
-			receptions: this.receivers,
-		};
-		this.receptions.push(receiveGuest(services, this.#options.receive));
-	}
-
-	/** Goes on over a fresh connection. */
-	recover(paging: OwedPages, faults: readonly StreamFault[] = []): Promise<PostCopyResult> {
-		this.reconnect(faults);
-		this.listen();
-		return paging.recover(this.open("a"));
-	}
-
 	/** Asks what became of a move that left no pages for later. */
 	resolve(): Promise<Resolution> {
 		this.reconnect();
 		this.listen();
 		return resolveMove({ guest: this.guest, clock: this.clock, ledger: this.sourceLedger }, this.open("a"), "m1");
-	}
-
-	reconnect(faults: readonly StreamFault[] = []): void {
-		this.connection = this.#connect(faults);
-	}
-
-	/** Drops the connection now. */
-	cut(): void {
-		this.connection.inject({ kind: "cut", when: { atMs: 0 } });
-	}
-
-	/** One end stops for ever. */
-	freeze(end: "a" | "b"): void {
-		this.connection.inject({ kind: "freeze", when: { atMs: 0 }, end, durationMs: Number.POSITIVE_INFINITY });
 	}
 
 	/** The target's process dies and starts again. */
@@ -206,29 +124,6 @@ export class PagingWorld {
 			if (times > 1) this.violations.push(`page ${page} was installed ${times} times`);
 	}
 
-	/** A link over one end of the connection. */
-	open(end: "a" | "b"): StreamLink {
-		const link = new StreamLink(this.connection[end], LINK_OPTIONS);
-		link.opened.catch(() => undefined); // the move sees it as the link's end
-		return link;
-	}
-
-	#connect(faults: readonly StreamFault[]): SimulatedConnection {
-		const { rateBytesPerMs = 4000, latencyMs = 0.5 } = this.#options;
-		return connectSimulated(this.clock, { rateBytesPerMs, latencyMs, bufferBytes: 16_384, faults });
-	}
-
-	#factory(): MemoryGuestFactory {
-		const factory = new MemoryGuestFactory(this.clock, PAGES * 2);
-		const setUp = factory.setUp.bind(factory);
-		factory.setUp = async (layout: GuestLayout) => {
-			const prepared = await setUp(layout);
-			this.#watch(prepared.guest);
-			return prepared;
-		};
-		return factory;
-	}
-
 	/** Counts what the source encodes while it is paused. */
 	#spy(): void {
 		const { guest, sent } = this;
@@ -249,13 +144,8 @@ export class PagingWorld {
 		Object.assign(guest.faulting, { pinned: () => Promise.resolve(bits.slice()) });
 	}
 
-	#watch(guest: MemoryGuest): MemoryGuest {
-		this.copies.push(guest);
-		const resume = guest.resume.bind(guest);
-		guest.resume = async () => {
-			await resume();
-			if (this.runners.length > 1) this.violations.push(`${this.runners.length} copies run at ${this.clock.now()} ms`);
-		};
+	protected override watch(guest: MemoryGuest): void {
+		super.watch(guest);
 		const install = guest.faulting.install.bind(guest.faulting);
 		Object.assign(guest.faulting, {
 			install: async (...args: Parameters<typeof install>) => {
@@ -264,24 +154,15 @@ export class PagingWorld {
 				return done;
 			},
 		});
-		return guest;
 	}
 
-	/** One strand of the program: reads or writes somewhere, each ms, wherever the guest runs. */
-	async #work(): Promise<void> {
-		while (!this.#over) {
-			const [runner] = this.runners;
-			if (runner !== undefined) await this.#step(runner).catch(expectStop);
-			await this.clock.sleep(1);
-		}
-	}
-
-	async #step(runner: MemoryGuest): Promise<void> {
+	/** Reads or writes somewhere. */
+	protected override async step(runner: MemoryGuest): Promise<void> {
 		// Words at multiples of 4: strands that meet on one write one after the other.
 		const offset = (this.random.nextU32() % ((PAGES * PAGE_BYTES) / 4)) * 4;
 		if (this.random.nextU32() % 2 === 0) {
 			const read = await runner.load(offset, 4);
-			if (!this.#over && read.some((byte, i) => byte !== this.#oracle[offset + i]))
+			if (!this.isOver && read.some((byte, i) => byte !== this.#oracle[offset + i]))
 				this.violations.push(`the program read wrong bytes at ${offset}`);
 		} else {
 			const word = new Uint8Array(Uint32Array.of(++this.#writes).buffer);
@@ -291,9 +172,4 @@ export class PagingWorld {
 		}
 		if (runner !== this.guest) this.steps++;
 	}
-}
-
-/** The copy was paused or discarded under the program: it goes on wherever the guest runs next. */
-function expectStop(error: unknown): void {
-	if (!(error instanceof GuestError) || !["not-running", "gone"].includes(error.code)) throw error;
 }

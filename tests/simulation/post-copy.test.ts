@@ -12,7 +12,8 @@ import { postCopy } from "../../bindings/migration/post-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../../bindings/policies/push-order.ts";
-import { PAGES, PagingWorld } from "./paging-world.ts";
+import { PagingWorld } from "./paging-world.ts";
+import { PAGES } from "./two-hosts.ts";
 
 const test = suite("post-copy");
 

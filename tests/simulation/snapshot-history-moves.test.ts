@@ -8,8 +8,9 @@ import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { type History, startHistory } from "../../bindings/snapshot/history.ts";
 import { restore } from "../../bindings/snapshot/restore.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
-import { PAGES, type PagingTechnique, PagingWorld } from "./paging-world.ts";
+import { type PagingTechnique, PagingWorld } from "./paging-world.ts";
 import { isSame } from "./snapshot-world.ts";
+import { PAGES } from "./two-hosts.ts";
 
 const test = suite("snapshots: a history beside a move that pages");
 

@@ -7,7 +7,7 @@
  * ({@link MemoryGuest.load}, {@link MemoryGuest.store}, {@link MemoryGuest.touch}) or fails (`read`, `write`); nothing ever
  * sees bytes of a page that has not come.
  */
-import { BatchDecoder, BatchEncoder, batchHashes, batchLimitBytes, type DecodedBatch } from "../../engine/batch.ts";
+import { BatchDecoder, BatchEncoder, batchHashes, type DecodedBatch } from "../../engine/batch.ts";
 import { createEngine, type Engine } from "../../engine/engine.ts";
 import { HASH_BYTES, hash128 } from "../../engine/hash.ts";
 import type { BallooningGuest } from "../../ports/ballooning-guest.ts";
@@ -18,7 +18,6 @@ import type { GatedGuest } from "../../ports/gated-guest.ts";
 import {
 	type AppliedPages,
 	type EncodedBatch,
-	type EncodeOptions,
 	GuestError,
 	type GuestFactory,
 	type GuestLayout,
@@ -27,15 +26,14 @@ import {
 	type Interruptions,
 	type Obstacle,
 	PAGE_BYTES,
-	type PageBatch,
 	type PreparedTarget,
 } from "../../ports/guest.ts";
 import type { OrderedGuest } from "../../ports/ordered-guest.ts";
 import type { GuestCheckpoint, Standby, StandbyGuest } from "../../ports/standby-guest.ts";
-import { kindsOf } from "../batch-splicer.ts";
 import { HeldOutput } from "../held-output.ts";
 import { bitsByteLength } from "../page-bits.ts";
 import { memoryDeltas } from "./delta-sender.ts";
+import { encodePages } from "./encode-pages.ts";
 import { MissingPages } from "./missing-pages.ts";
 import { PageAllocator } from "./page-allocator.ts";
 import { UseOrder } from "./use-order.ts";
@@ -262,7 +260,8 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 			get pageCount() {
 				return guest.pageCount;
 			},
-			encode: (pageIndices, options) => this.#do(() => this.#encode(encoder, pageIndices, options)),
+			encode: (pageIndices, options) =>
+				this.#do(() => encodePages(encoder, this.#sendable(pageIndices), pageIndices, options)),
 			apply: (batch) => this.#do(() => this.#apply(batch)),
 			hashes: (firstPage, pageCount) => this.#do(() => this.#hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
@@ -313,23 +312,6 @@ export class MemoryGuest implements FaultingGuest, OrderedGuest, BallooningGuest
 		if (pageIndices.some((page) => this.#missing.has(page)))
 			throw new GuestError("missing", "pages that are not here yet cannot be sent on");
 		return this.#bytes;
-	}
-
-	#encode(encoder: BatchEncoder, pageIndices: Uint32Array, options: EncodeOptions): PageBatch {
-		const room = new Uint8Array(batchLimitBytes(pageIndices.length));
-		const source = { kind: "memory", bytes: this.#sendable(pageIndices) } as const;
-		const encoded = encoder.encode({ ...options, pageIndices, source, into: room });
-		const bytes = room.subarray(0, encoded.byteLength);
-		return {
-			bytes,
-			checksum: encoded.checksum,
-			pageIndices,
-			hashes: batchHashes(bytes, pageIndices.length),
-			zeroPages: encoded.zeroPages,
-			kinds: kindsOf(encoded),
-			wireByteLength: bytes.byteLength,
-			release: () => undefined,
-		};
 	}
 
 	#apply(batch: EncodedBatch): AppliedPages {
