@@ -97,6 +97,9 @@ export class StreamLink implements Link {
 	#prefaceRead = false;
 	#error: LinkError | undefined;
 	#closing: Deferred<void> | undefined;
+	#isCloseAsked = false;
+	/** The last words are leaving: nothing of ours waits for anything but the stream. */
+	#isStreamClosing = false;
 	#streamClosed: Promise<void> = Promise.resolve();
 
 	/** Takes over `stream` and sends the preface. */
@@ -166,6 +169,7 @@ export class StreamLink implements Link {
 	 * @throws {LinkError} `lost` or `corrupt` when the link failed before the peer had confirmed.
 	 */
 	close(): Promise<void> {
+		this.#isCloseAsked = true;
 		if (this.#closing !== undefined) return this.#closing.promise;
 		const error = this.#error ?? new LinkError("closed", "this side has closed the link");
 		this.#arrivals.drop(error);
@@ -175,9 +179,13 @@ export class StreamLink implements Link {
 		return this.#closing.promise;
 	}
 
-	/** See {@link Link.abort}. */
+	/**
+	 * See {@link Link.abort}. A link that has ended in order is left to say its last word, for which the peer's `close` waits,
+	 * unless this side waits for that in a `close` of its own.
+	 */
 	abort(reason: unknown): void {
 		this.#fail(new LinkError("aborted", "this side has dropped the link", reason));
+		if (this.#isStreamClosing && this.#isCloseAsked) this.#stream.abort(reason);
 		this.#arrivals.drop(this.#error!);
 	}
 
@@ -262,7 +270,7 @@ export class StreamLink implements Link {
 		this.#error = error;
 		this.#writer.stop(error);
 		this.#writer.end();
-		this.#streamClosed = this.#stream.close().catch((cause: unknown) => this.#stream.abort(cause));
+		this.#closeStream();
 		this.#arrivals.end(error, () => this.#ended.abort(error));
 		void this.#streamClosed.then(() => {
 			closing?.resolve();
@@ -270,13 +278,23 @@ export class StreamLink implements Link {
 		});
 	}
 
+	/** What is queued still leaves; {@link abort} ends the wait for that. */
+	#closeStream(): void {
+		this.#isStreamClosing = true;
+		this.#streamClosed = this.#stream
+			.close()
+			.catch((cause: unknown) => this.#stream.abort(cause))
+			.finally(() => {
+				this.#isStreamClosing = false;
+			});
+	}
+
 	#fail(error: LinkError): void {
 		if (this.#error !== undefined) return;
 		this.#error = error;
 		this.#writer.stop(error);
 		// The peer must get our preface to find out by itself: so in order.
-		if (error.code === "unsupported-version")
-			this.#streamClosed = this.#stream.close().catch((cause: unknown) => this.#stream.abort(cause));
+		if (error.code === "unsupported-version") this.#closeStream();
 		else this.#stream.abort(error);
 		this.#arrivals.end(error);
 		this.#opening.reject(error);

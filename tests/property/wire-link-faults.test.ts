@@ -147,6 +147,15 @@ test("with any fault what arrives is true, every call settles, and memory stays 
 	assert.is(seen.size, 9, `every kind of fault was tried: ${[...seen].join(" ")}`);
 });
 
+test("conversations that once did not end do", async () => {
+	// The last word of a closing side could not leave, and abort did not end the wait for it.
+	const faults: readonly StreamFault[] = [
+		{ kind: "freeze", when: { atMs: 676.1 }, end: "b", durationMs: 353.4 },
+		{ kind: "partition", when: { atMs: 728.4 }, from: "a", durationMs: Number.POSITIVE_INFINITY },
+	];
+	assertTrueBeginning(await converse(1_636_826_309, faults));
+});
+
 test("the same seed gives the same conversation", async () => {
 	const faults = [drawFault(new SeededRandom(7), { durationMs: 500, byteLength: 100_000 })];
 	assert.equal(await converse(11, faults), await converse(11, faults));

@@ -199,6 +199,41 @@ test("a lost buffer is made up for by a new one", async () => {
 	}
 });
 
+test("abort ends a close whose last word cannot leave", async () => {
+	const clock = new VirtualClock(systemClock);
+	const connection = connectSimulated(clock, { latencyMs: 1 });
+	const source = new StreamLink(connection.a, { hash64: testHash64 });
+	const target = new StreamLink(connection.b, { hash64: testHash64 });
+	await clock.run(async () => {
+		await Promise.all([source.opened, target.opened]);
+		// The source's end record arrives, the target's does too, and then nothing of the source leaves any more.
+		const closing = source.close();
+		await clock.sleep(1.5);
+		connection.inject({ kind: "partition", from: "a", when: { atMs: 0 }, durationMs: Number.POSITIVE_INFINITY });
+		await clock.sleep(1000);
+		assert.is(source.ended.aborted, false);
+		source.abort(new Error("deadline"));
+		await closing; // the peer has said that it has everything
+		assert.is((source.ended.reason as LinkError).code, "closed");
+	});
+});
+
+test("abort ends a close that waits for news of a version to leave", async () => {
+	const clock = new VirtualClock(systemClock);
+	const faults = [{ kind: "partition", from: "b", when: { atMs: 0 }, durationMs: Number.POSITIVE_INFINITY }] as const;
+	const { a, b } = connectSimulated(clock, { latencyMs: 5, faults });
+	await clock.run(async () => {
+		new StreamLink(a, { hash64: testHash64, protocol: { min: 1, max: 1 } }).opened.catch(() => undefined);
+		const target = new StreamLink(b, { hash64: testHash64, protocol: { min: 2, max: 2 } });
+		const code = await target.opened.catch((error: LinkError) => error.code);
+		assert.is(code, "unsupported-version");
+		const closing = target.close();
+		await clock.sleep(1000);
+		target.abort(new Error("deadline"));
+		await closing;
+	});
+});
+
 test("frames that wait while the peer is silent go out once its preface is here", async () => {
 	const [a, b] = MemoryStream.pair();
 	b.corked = true;
