@@ -5,18 +5,32 @@ const SMALL_BYTES = 16;
 /** Values within values are looked at up to here; the rest counts as small. */
 const MAX_VALUES = 10_000;
 
-/** An estimate in bytes, never 0. */
+/** An estimate in bytes, never 0. Looks at {@link MAX_VALUES} at most, whatever the value's size, and so never throws. */
 export function estimateBytes(value: unknown): number {
-	let bytes = 0;
+	let bytes = SMALL_BYTES;
 	const left: unknown[] = [value];
-	for (let seen = 0; left.length > 0 && seen < MAX_VALUES; seen++) {
+	let noted = 1;
+	const note = (parts: Iterable<unknown>, count: number): void => {
+		bytes += count * SMALL_BYTES;
+		// One by one: as arguments of one call a large array is more than the stack holds.
+		for (const part of parts) {
+			if (noted++ >= MAX_VALUES) return;
+			left.push(part);
+		}
+	};
+	while (left.length > 0) {
 		const next = left.pop();
-		bytes += SMALL_BYTES;
 		if (typeof next === "string") bytes += 2 * next.length;
 		else if (ArrayBuffer.isView(next) || next instanceof ArrayBuffer) bytes += next.byteLength;
-		else if (next instanceof Map) for (const [key, entry] of next) left.push(key, entry);
-		else if (next instanceof Set) left.push(...next);
-		else if (typeof next === "object" && next !== null) left.push(...Object.values(next));
+		else if (next instanceof Map) {
+			note(next.keys(), next.size);
+			note(next.values(), next.size);
+		} else if (next instanceof Set) note(next, next.size);
+		else if (Array.isArray(next)) note(next, next.length);
+		else if (typeof next === "object" && next !== null) {
+			const values = Object.values(next);
+			note(values, values.length);
+		}
 	}
-	return bytes + left.length * SMALL_BYTES;
+	return bytes;
 }
