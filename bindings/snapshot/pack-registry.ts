@@ -49,10 +49,7 @@ export class PackRegistry {
 	/** The pack of this open slot is finished. */
 	settle(slot: number, pack: PackReference): void {
 		this.#packs[slot] = pack;
-		this.#slots.set(
-			`${objectName(pack.identity)} ${pack.digest} ${pack.byteLength} ${pack.entries} ${pack.sha256}`,
-			slot,
-		);
+		this.#slots.set(keyOf(pack), slot);
 	}
 
 	get(slot: number): PackReference {
