@@ -84,7 +84,7 @@ export type { TargetState } from "./migration/target-states.ts";
 export { arpAnnouncement, rarpAnnouncement } from "./network/announce.ts";
 export type { OutputGate } from "./network/output-gate.ts";
 export { capture, pcapHeader, pcapRecord } from "./network/pcap.ts";
-export { type SwitchPort, type TappedFrame, VirtualSwitch } from "./network/switch.ts";
+export { type SwitchPort, type TappedFrame, VirtualSwitch, type VirtualSwitchOptions } from "./network/switch.ts";
 export {
 	type DirtyTrace,
 	decodeTrace,

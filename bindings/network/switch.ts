@@ -7,20 +7,19 @@
  *
  * Invariants: a frame never comes back to the port that it came from; the table is bounded, and so is what waits for a
  * port that does not read: frames are dropped then, and counted, as in a real switch. A machine that moved is found where
- * its last frame came from: an announcement (announce.ts) is enough.
+ * its last frame came from: an announcement (announce.ts) is enough. A listener that throws never harms the machine whose
+ * frame it was called for.
  *
  * Source: IEEE 802.1D (learning bridges); spec section 3 (VNsnap's virtual switch) and section 4 (Remus).
  */
 import type { ByteStream } from "../ports/byte-stream.ts";
 import type { Clock } from "../ports/clock.ts";
 import { rarpAnnouncement } from "./announce.ts";
-import { FRAME_HEADER_BYTES, MAX_FRAME_BYTES, readFrames, writeFrame } from "./frame-stream.ts";
+import { FrameSender, isFrame, readFrames } from "./frame-stream.ts";
 import { OutputGate } from "./output-gate.ts";
 
 /** Addresses that are remembered; the one that was learned first makes room. A bridge of Linux's has as many. */
 const MAX_ADDRESSES = 4096;
-/** Bytes on their way to a port that does not read: beyond it frames are dropped, as by a card with a full ring. */
-const MAX_WAITING_BYTES: number = 4 * 1024 * 1024;
 
 /** A frame that passed the switch. */
 export interface TappedFrame {
@@ -31,6 +30,18 @@ export interface TappedFrame {
 	/** By the switch's clock, in ms. */
 	readonly atMs: number;
 }
+
+/** How a switch is. */
+export interface VirtualSwitchOptions {
+	/**
+	 * Hears what a tap or a port's `onFrame` has thrown. Without it such an error is a rejection that nobody handles, which
+	 * the runtime reports as it does all of them: at its default it ends the process.
+	 */
+	readonly onError?: (error: unknown) => void;
+}
+
+/** @throws nothing: see {@link VirtualSwitchOptions.onError} */
+const reject = (error: unknown): void => void Promise.reject(error);
 
 /**
  * See the head of this file.
@@ -44,13 +55,15 @@ export interface TappedFrame {
  */
 export class VirtualSwitch {
 	readonly #clock: Clock;
+	readonly #onError: (error: unknown) => void;
 	readonly #ports: Set<SwitchPort> = new Set();
 	/** Address (48 bits) → where it was seen last. */
 	readonly #stations: Map<number, SwitchPort> = new Map();
 	readonly #taps: Set<(tapped: TappedFrame) => void> = new Set();
 
-	constructor(clock: Clock) {
+	constructor(clock: Clock, options: VirtualSwitchOptions = {}) {
 		this.#clock = clock;
+		this.#onError = options.onError ?? reject;
 	}
 
 	/** Its ports. */
@@ -62,7 +75,7 @@ export class VirtualSwitch {
 	addPort(name: string, heldBytesLimit?: number): SwitchPort {
 		const port = new SwitchPort(name, {
 			...{ forward: (frame) => this.#forward(frame, port), leave: () => this.#remove(port) },
-			...{ heldBytesLimit },
+			...{ onError: this.#onError, heldBytesLimit },
 		});
 		this.#ports.add(port);
 		return port;
@@ -73,7 +86,11 @@ export class VirtualSwitch {
 		return this.#stations.get(Number.parseInt(address.replaceAll(":", ""), 16));
 	}
 
-	/** Calls `listener` for every frame that is forwarded: not for those that a gate holds. @returns what ends that */
+	/**
+	 * Calls `listener` for every frame that is forwarded: not for those that a gate holds. One that throws is called no more
+	 * ({@link VirtualSwitchOptions.onError}).
+	 * @returns what ends that
+	 */
 	tap(listener: (tapped: TappedFrame) => void): () => void {
 		this.#taps.add(listener);
 		return () => this.#taps.delete(listener);
@@ -81,7 +98,13 @@ export class VirtualSwitch {
 
 	#forward(frame: Uint8Array, from: SwitchPort): void {
 		this.#learn(addressAt(frame, 6), from);
-		for (const listener of this.#taps) listener({ frame, from: from.name, atMs: this.#clock.now() });
+		for (const listener of this.#taps)
+			try {
+				listener({ frame, from: from.name, atMs: this.#clock.now() });
+			} catch (error) {
+				this.#taps.delete(listener);
+				this.#onError(error);
+			}
 		const known = isGroup(frame) ? undefined : this.#stations.get(addressAt(frame, 0));
 		if (known === from) return;
 		if (known !== undefined) known.deliver(frame);
@@ -107,6 +130,7 @@ export class VirtualSwitch {
 interface PortOptions {
 	forward(frame: Uint8Array): void;
 	leave(): void;
+	onError(error: unknown): void;
 	readonly heldBytesLimit: number | undefined;
 }
 
@@ -119,8 +143,9 @@ export class SwitchPort {
 	onFrame: ((frame: Uint8Array) => void) | undefined;
 	readonly #options: PortOptions;
 	#stream: ByteStream | undefined;
-	#waitingBytes = 0;
+	#sender: FrameSender | undefined;
 	#droppedFrames = 0;
+	#badFrames = 0;
 	#isClosed = false;
 
 	/** Made by {@link VirtualSwitch.addPort}. */
@@ -135,6 +160,11 @@ export class SwitchPort {
 		return this.#droppedFrames;
 	}
 
+	/** What came from the machine at this port by {@link send} and was no frame. */
+	get badFrames(): number {
+		return this.#badFrames;
+	}
+
 	/** Whether a stream is at this port. */
 	get isAttached(): boolean {
 		return this.#stream !== undefined;
@@ -147,21 +177,20 @@ export class SwitchPort {
 	readonly attach = (stream: ByteStream): void => {
 		this.#stream?.abort("another stream took its port");
 		this.#stream = stream;
-		this.#waitingBytes = 0;
+		this.#sender = new FrameSender(stream, () => this.#detach(stream));
 		if (this.#isClosed) this.#detach(stream);
 		else void this.#read(stream);
 	};
 
 	/**
 	 * A frame from the machine at this port.
-	 * @returns `false` if the gate has no room: the frame is gone
-	 * @throws RangeError for what is no frame
+	 * @returns `false` if the gate has no room, or if it is no frame (14 bytes to 64 KiB and some): it is gone then
 	 */
 	send(frame: Uint8Array): boolean {
-		const { byteLength } = frame;
-		if (byteLength < FRAME_HEADER_BYTES || byteLength > MAX_FRAME_BYTES)
-			throw new RangeError(`frame: ${byteLength} bytes, frames have ${FRAME_HEADER_BYTES} to ${MAX_FRAME_BYTES}`);
-		return !this.#isClosed && this.gate.take(frame);
+		if (isFrame(frame)) return !this.#isClosed && this.gate.take(frame);
+		// A guest may give its card anything. That is no reason to disturb whoever carries its frames.
+		this.#badFrames++;
+		return false;
 	}
 
 	/** Says for a machine that has moved here where it is now, so that its peers' frames come. QEMU's machines do it themselves. */
@@ -171,22 +200,8 @@ export class SwitchPort {
 
 	/** For the switch: a frame for the machine at this port. */
 	deliver(frame: Uint8Array): void {
-		const stream = this.#stream;
-		if (stream === undefined) {
-			this.onFrame?.(frame);
-			return;
-		}
-		if (this.#waitingBytes + frame.byteLength > MAX_WAITING_BYTES) {
-			this.#droppedFrames++;
-			return;
-		}
-		this.#waitingBytes += frame.byteLength;
-		writeFrame(stream, frame).then(
-			() => {
-				if (this.#stream === stream) this.#waitingBytes -= frame.byteLength;
-			},
-			() => this.#detach(stream),
-		);
+		if (this.#sender === undefined) this.#hand(frame);
+		else if (!this.#sender.send(frame)) this.#droppedFrames++;
 	}
 
 	/** Takes the port out of its switch. What its gate holds is dropped. Safe to call twice. */
@@ -203,6 +218,8 @@ export class SwitchPort {
 			for await (const frame of readFrames(stream)) {
 				if (this.#stream !== stream) return;
 				await this.gate.roomFor(frame.byteLength);
+				// Meanwhile another may have taken its place.
+				if (this.#stream !== stream) return;
 				this.gate.take(frame);
 			}
 		} catch {
@@ -213,7 +230,17 @@ export class SwitchPort {
 
 	#detach(stream: ByteStream): void {
 		stream.abort("its port let go of it");
-		if (this.#stream === stream) this.#stream = undefined;
+		if (this.#stream !== stream) return;
+		this.#stream = undefined;
+		this.#sender = undefined;
+	}
+
+	#hand(frame: Uint8Array): void {
+		try {
+			this.onFrame?.(frame);
+		} catch (error) {
+			this.#options.onError(error);
+		}
 	}
 }
 

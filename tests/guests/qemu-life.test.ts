@@ -138,6 +138,16 @@ if (missing === undefined) {
 		assert.equal(await platform.files.names(folder), []);
 	});
 
+	test("a network that cannot listen leaves no folder", async () => {
+		const deep = `${folder}/${"d".repeat(60)}`;
+		await platform.files.makePrivateFolder(folder);
+		const network = new VirtualSwitch(platform.clock);
+		const error = await rejection(startUserNetwork(platform, network.addPort("uplink").attach, { folder: deep }));
+		assert.is(error.code, "refused", "the socket's path is too long");
+		assert.equal(await platform.files.names(deep), []);
+		await platform.files.removeTree(deep);
+	});
+
 	test("what a killed owner has left is ended and removed; what lives is not touched", async () => {
 		const owner = await platform.processes.start(guestProgram("qemu-owner"));
 		const lines = owner.lines[Symbol.asyncIterator]();

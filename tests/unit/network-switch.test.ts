@@ -75,10 +75,12 @@ test("the table of addresses is bounded", () => {
 	assert.is(network.portOf("52:54:00:00:13:87"), ports[0], "the last is known");
 });
 
-test("what is no frame is refused", () => {
-	const { ports } = build(1);
-	assert.throws(() => ports[0]!.send(new Uint8Array(13)), /14 to/);
-	assert.throws(() => ports[0]!.send(new Uint8Array(70_000)), /14 to/);
+test("what is no frame goes nowhere, is counted, and does not trouble its sender", () => {
+	const { ports, take } = build(2);
+	for (const byteLength of [0, 13, 70_000]) assert.is(ports[0]!.send(new Uint8Array(byteLength)), false);
+	assert.is(ports[0]!.badFrames, 3);
+	assert.equal(take(), [[], []]);
+	assert.is(ports[0]!.send(new Uint8Array(14)), true, "the smallest there is");
 	assert.throws(() => rarpAnnouncement("52:54:00"), /address/);
 	assert.throws(() => arpAnnouncement("52:54:00:00:00:01", "10.0.0.256"), /ip/);
 });
@@ -128,6 +130,66 @@ test("what a gate holds is bounded: calls are refused, a stream is not read from
 	port.gate.open();
 	for (let turn = 0; seen.length < 7 && turn < 1000; turn++) await Promise.resolve();
 	assert.equal(seen, [0, 1, 2, 10, 11, 12, 13], "and nothing of the stream was lost");
+});
+
+test("a listener that throws is taken off and named, and the machine whose frame it was stays connected", async () => {
+	const failures: string[] = [];
+	const network = new VirtualSwitch(clock, { onError: (error) => failures.push(String(error)) });
+	const port = network.addPort("machine");
+	const other = network.addPort("other");
+	const seen: number[] = [];
+	let calls = 0;
+	network.tap(() => {
+		calls++;
+		throw new TypeError("the tap's");
+	});
+	other.onFrame = (bytes) => {
+		seen.push(bytes[14]!);
+		throw new TypeError("the port's");
+	};
+	const [near, far] = MemoryStream.pair();
+	port.attach(near);
+	for (const number of [1, 2]) await writeFrame(far, frame(ALL, 1, number));
+	for (let turn = 0; turn < 40; turn++) await Promise.resolve();
+	assert.ok(port.isAttached);
+	assert.equal([seen, calls], [[1, 2], 1], "the machine's own frames go on, the tap is off");
+	assert.equal(failures, ["TypeError: the tap's", "TypeError: the port's", "TypeError: the port's"]);
+	assert.is(other.send(frame(1, 2, 3)), true);
+});
+
+test("a stream that was replaced while it waited for room sends nothing more", async () => {
+	const network = new VirtualSwitch(clock);
+	const port = network.addPort("bounded", 100);
+	const seen: number[] = [];
+	network.addPort("other").onFrame = (bytes) => seen.push(bytes[14]!);
+	port.gate.hold();
+	const [near, far] = MemoryStream.pair();
+	port.attach(near);
+	for (const number of [1, 2]) await writeFrame(far, frame(ALL, 1, number));
+	for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+	assert.is(port.gate.heldFrames, 1, "the second waits for room");
+	const [nearer, farther] = MemoryStream.pair();
+	port.attach(nearer);
+	port.gate.open();
+	await writeFrame(farther, frame(ALL, 1, 3));
+	for (let turn = 0; turn < 40; turn++) await Promise.resolve();
+	assert.equal(seen, [1, 3], "2 was its predecessor's, which is gone");
+});
+
+test("a closed port lets nothing out that came while it waited for room", async () => {
+	const network = new VirtualSwitch(clock);
+	const port = network.addPort("bounded", 100);
+	const seen: number[] = [];
+	network.addPort("other").onFrame = (bytes) => seen.push(bytes[14]!);
+	port.gate.hold();
+	const [near, far] = MemoryStream.pair();
+	port.attach(near);
+	for (const number of [1, 2]) await writeFrame(far, frame(ALL, 1, number));
+	for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+	port.close();
+	port.gate.open();
+	for (let turn = 0; turn < 40; turn++) await Promise.resolve();
+	assert.equal(seen, []);
 });
 
 test("frames pass streams whole, however the bytes are cut; a length that no frame has ends it", async () => {

@@ -9,7 +9,7 @@
  *
  * Limit: about 64 KB in flight per connection; passt is faster, and takes the place of it with the same stream.
  */
-import type { ByteStream } from "../../ports/byte-stream.ts";
+import type { ByteStream, ByteStreamListener } from "../../ports/byte-stream.ts";
 import { QemuError } from "./errors.ts";
 import { makeInstanceFolder } from "./instance-folder.ts";
 import {
@@ -72,15 +72,16 @@ export async function startUserNetwork(
 	const user = userArguments(options);
 	const folder = await makeInstanceFolder(services.files, services.random, root);
 	const path = `${folder}/net.sock`;
-	const listener = await services.listen({ transport: "unix", path });
 	const args = [
 		...["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"],
 		...["-netdev", user, "-netdev", `stream,id=up,server=off,addr.type=unix,addr.path=${path}`],
 		...["-netdev", "hubport,id=h0,hubid=0,netdev=user", "-netdev", "hubport,id=h1,hubid=0,netdev=up"],
 	];
 	const timer = new AbortController();
+	let listener: ByteStreamListener | undefined;
 	let process: Awaited<ReturnType<typeof startQemu>> | undefined;
 	try {
+		listener = await services.listen({ transport: "unix", path });
 		const started = await startQemu(services, executable, args);
 		process = started;
 		const late = services.clock.sleep(START_MS, timer.signal).then(() => undefined);
@@ -100,7 +101,7 @@ export async function startUserNetwork(
 		throw error;
 	} finally {
 		timer.abort();
-		await listener.close();
+		await listener?.close();
 	}
 }
 
