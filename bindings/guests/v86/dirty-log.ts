@@ -36,11 +36,6 @@ export class V86DirtyLog implements DirtyLog {
 		return this.#written.attached || !this.#machine.usesPae ? "page-walk" : "scan";
 	}
 
-	/** Pages that the host has written itself: a scan sees them anyway. */
-	note(firstPage: number, pageCount: number): void {
-		this.#written?.note(firstPage, pageCount);
-	}
-
 	async open(): Promise<DirtyCursor> {
 		const cursor = await this.#run(() => (this.tracker === "scan" ? this.#openScan() : this.#openWalk()));
 		return new V86DirtyCursor(this.#run, cursor);

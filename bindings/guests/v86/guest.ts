@@ -25,6 +25,7 @@ import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
 import { V86_VERSION, type V86Build } from "./emulator.ts";
 import type { TimeMode } from "./guest-time.ts";
+import { type ReportError, throwLater } from "./listeners.ts";
 import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
 import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
 import { PageWork } from "./page-work.ts";
@@ -54,6 +55,11 @@ export interface V86GuestOptions {
 	readonly sliceMs?: number;
 	/** `page-walk` if left out: dirty pages are found there where it can be followed. */
 	readonly tracker?: V86Tracker;
+	/**
+	 * Gets what a listener of the serial port or the network card throws; the guest runs on. Left out, such an error is
+	 * uncaught in this process, as one of an event target's listener is.
+	 */
+	readonly onListenerError?: (error: unknown) => void;
 }
 
 const USUAL_MEMORY_BYTES = 64 * 2 ** 20;
@@ -120,7 +126,7 @@ export class V86Guest implements Guest {
 
 	/** A paused machine: without firmware a target for pages and state, its RAM all zero. */
 	static async build(hardware: V86Hardware, options: V86GuestOptions, firmware?: V86Firmware): Promise<V86Guest> {
-		const ports = new Ends();
+		const ports = new Ends(options.onListenerError ?? throwLater);
 		const machine = await V86Machine.build(options.v86, hardware, {
 			...(firmware === undefined ? {} : { firmware }),
 			hostNow: () => options.clock.now(),
@@ -169,14 +175,12 @@ export class V86Guest implements Guest {
 		return this.#machine.ram.slice(address, address + byteLength);
 	}
 
-	/** Writes RAM, as a device would. @throws RangeError beyond it; {@link GuestError} `not-running`, `gone` */
+	/** Writes RAM, as a device would: compiled code of it is thrown away. @throws RangeError beyond it; {@link GuestError} `not-running`, `gone` */
 	writeMemory(address: number, bytes: Uint8Array): void {
 		this.#require("running");
 		this.#checkRange(address, bytes.byteLength);
 		if (bytes.byteLength === 0) return;
-		this.#machine.ram.set(bytes, address);
-		const firstPage = Math.floor(address / PAGE_BYTES);
-		this.dirty.note(firstPage, Math.floor((address + bytes.byteLength - 1) / PAGE_BYTES) - firstPage + 1);
+		this.#machine.cpu.write_blob(bytes, address);
 	}
 
 	/**
@@ -256,6 +260,7 @@ export class V86Guest implements Guest {
 			return 0;
 		} finally {
 			this.#serial.flush();
+			this.#network.flush();
 		}
 	}
 
@@ -351,18 +356,24 @@ export class V86Guest implements Guest {
 class Ends {
 	#machine: V86Machine | undefined;
 	#wake: () => void = () => undefined;
-	readonly serial = new SerialPort((bytes) => this.#machine?.sendSerial(bytes));
-	readonly network = new NetworkCard(
-		(frame) => this.#machine?.sendFrame(frame),
-		() => this.#machine?.macAddress ?? "",
-	);
+	readonly serial: SerialPort;
+	readonly network: NetworkCard;
+
+	constructor(report: ReportError) {
+		this.serial = new SerialPort((bytes) => this.#machine?.sendSerial(bytes), report);
+		this.network = new NetworkCard(
+			(frame) => this.#machine?.sendFrame(frame),
+			() => this.#machine?.macAddress ?? "",
+			report,
+		);
+	}
 
 	onSerial(byte: number): void {
 		this.serial.put(byte);
 	}
 
 	onFrame(frame: Uint8Array<ArrayBuffer>): void {
-		this.network.emit(frame);
+		this.network.put(frame);
 	}
 
 	onWake(): void {

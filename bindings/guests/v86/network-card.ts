@@ -1,41 +1,68 @@
 // The network card (NE2000) of a v86 guest, seen from the host: Ethernet frames out and in. It works by port accesses, not by
 // DMA: a frame that arrives changes no RAM by itself.
+//
+//   the guest's step: put, put …  ─▶  step's end: flush ─▶ listeners      nothing of the user's runs inside the machine
+import { type ReportError, tellListeners } from "./listeners.ts";
 
 /** See the head of this file. */
 export interface V86NetworkCard {
 	/** `aa:bb:cc:dd:ee:ff`. Moves with the guest. */
 	readonly macAddress: string;
 	/**
-	 * @param listener - gets every frame that the guest sends, at once; the bytes are the listener's
+	 * Frames of either direction that were dropped because no Ethernet frame has their size: less than 14 bytes, or more than
+	 * {@link MAX_FRAME_BYTES}.
+	 */
+	readonly badFrames: number;
+	/**
+	 * @param listener - gets every frame that the guest sends, once the step that sent it has ended; the bytes are the
+	 * listener's. What it throws goes to `onListenerError`.
 	 * @returns stops listening
 	 */
 	listen(listener: (frame: Uint8Array<ArrayBuffer>) => void): () => void;
 	/**
 	 * Gives the guest a frame. While it is paused up to {@link HELD_FRAMES} are kept until it runs; what is more is lost, as
-	 * on a wire.
+	 * on a wire. Never throws: what is no frame is counted in {@link badFrames}.
 	 */
 	deliver(frame: Uint8Array): void;
 }
 
 /** Frames that wait for a paused guest: more than a TCP window of the guest's 64 KiB. */
 const HELD_FRAMES = 256;
+/** Two addresses and a type. */
+const MIN_FRAME_BYTES = 14;
+/** 1500 bytes behind a header with a VLAN tag (IEEE 802.3, 802.1Q); v86's card passes on whatever length its driver names. */
+const MAX_FRAME_BYTES = 1518;
+
+const isFrame = ({ byteLength }: Uint8Array): boolean => byteLength >= MIN_FRAME_BYTES && byteLength <= MAX_FRAME_BYTES;
 
 /** The host's end of a network card. */
 export class NetworkCard implements V86NetworkCard {
 	readonly #send: (frame: Uint8Array) => void;
 	readonly #mac: () => string;
+	readonly #report: ReportError;
 	readonly #listeners = new Set<(frame: Uint8Array<ArrayBuffer>) => void>();
+	/** What this step has sent. */
+	#sent: Uint8Array<ArrayBuffer>[] = [];
 	#held: Uint8Array[] = [];
 	#open = false;
+	#badFrames = 0;
 
-	/** @param send - gives a frame to the running machine */
-	constructor(send: (frame: Uint8Array) => void, mac: () => string) {
+	/**
+	 * @param send - gives a frame to the running machine
+	 * @param report - takes what a listener throws
+	 */
+	constructor(send: (frame: Uint8Array) => void, mac: () => string, report: ReportError) {
 		this.#send = send;
 		this.#mac = mac;
+		this.#report = report;
 	}
 
 	get macAddress(): string {
 		return this.#mac();
+	}
+
+	get badFrames(): number {
+		return this.#badFrames;
 	}
 
 	listen(listener: (frame: Uint8Array<ArrayBuffer>) => void): () => void {
@@ -44,13 +71,23 @@ export class NetworkCard implements V86NetworkCard {
 	}
 
 	deliver(frame: Uint8Array): void {
-		if (this.#open) this.#send(frame);
+		if (!isFrame(frame)) this.#badFrames++;
+		else if (this.#open) this.#send(frame);
 		else if (this.#held.length < HELD_FRAMES) this.#held.push(frame.slice());
 	}
 
-	/** The guest sends a frame. */
-	emit(frame: Uint8Array<ArrayBuffer>): void {
-		for (const listener of this.#listeners) listener(frame);
+	/** The guest sends a frame, in the middle of a step. */
+	put(frame: Uint8Array<ArrayBuffer>): void {
+		if (isFrame(frame)) this.#sent.push(frame);
+		else this.#badFrames++;
+	}
+
+	/** A step has ended: listeners get what it sent. */
+	flush(): void {
+		if (this.#sent.length === 0) return;
+		const sent = this.#sent;
+		this.#sent = [];
+		for (const frame of sent) tellListeners(this.#listeners, frame, this.#report);
 	}
 
 	/** Whether the guest runs, and frames can be given to it. */

@@ -1,4 +1,5 @@
 // The first serial port of a v86 guest, seen from the host: text out, text in. Characters are bytes (ISO 8859-1).
+import { type ReportError, tellListeners } from "./listeners.ts";
 
 /** See the head of this file. */
 export interface V86SerialPort {
@@ -6,7 +7,8 @@ export interface V86SerialPort {
 	write(text: string): void;
 	/**
 	 * What the guest writes before anybody listens is kept for the first listener: the last {@link KEPT_BYTES}.
-	 * @param listener - gets what the guest has written, a step's worth at a time
+	 * @param listener - gets what the guest has written, a step's worth at a time, after the step. What it throws goes to
+	 * `onListenerError`.
 	 * @returns stops listening
 	 */
 	listen(listener: (text: string) => void): () => void;
@@ -18,14 +20,19 @@ const KEPT_BYTES = 65_536;
 /** The host's end of a serial port. */
 export class SerialPort implements V86SerialPort {
 	readonly #send: (bytes: number[]) => void;
+	readonly #report: ReportError;
 	readonly #listeners = new Set<(text: string) => void>();
 	#output: number[] = [];
 	#input: number[] = [];
 	#open = false;
 
-	/** @param send - gives bytes to the running machine */
-	constructor(send: (bytes: number[]) => void) {
+	/**
+	 * @param send - gives bytes to the running machine
+	 * @param report - takes what a listener throws
+	 */
+	constructor(send: (bytes: number[]) => void, report: ReportError) {
 		this.#send = send;
+		this.#report = report;
 	}
 
 	write(text: string): void {
@@ -54,7 +61,7 @@ export class SerialPort implements V86SerialPort {
 		let text = "";
 		for (const byte of this.#output) text += String.fromCharCode(byte);
 		this.#output = [];
-		for (const listener of this.#listeners) listener(text);
+		tellListeners(this.#listeners, text, this.#report);
 	}
 
 	/** Whether the guest runs, and input can be given to it. */

@@ -8,7 +8,7 @@
 // where that code writes. Costs nothing while no cursor is open: the map's address is 0 then.
 //
 // A guest that switches PAE on while it is watched has page tables that the patch does not see: from then on every page counts
-// as written at each collection. (One that has PAE when the first cursor opens is scanned instead: see v86-dirty.ts.)
+// as written at each collection. (One that has PAE when the first cursor opens is scanned instead: see dirty-log.ts.)
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import { bitsByteLength, countBits, orBits } from "../page-bits.ts";
 import type { Harvest } from "../scan-tracker.ts";
@@ -81,7 +81,7 @@ export class WrittenPages {
 	}
 
 	/** Pages that were written past the processor. */
-	note(firstPage: number, pageCount: number): void {
+	#note(firstPage: number, pageCount: number): void {
 		if (this.attached) this.#bytes().fill(1, firstPage, firstPage + pageCount);
 	}
 
@@ -122,8 +122,9 @@ export class WrittenPages {
 		this.#hooked = true;
 		const { cpu } = this.#machine;
 		const noteBytes = (address: number, byteLength: number): void => {
+			if (byteLength === 0) return;
 			const first = Math.floor(address / PAGE_BYTES);
-			this.note(first, Math.floor((address + Math.max(byteLength, 1) - 1) / PAGE_BYTES) - first + 1);
+			this.#note(first, Math.floor((address + byteLength - 1) / PAGE_BYTES) - first + 1);
 		};
 		const { write_blob: writeBlob, write8, write16, write32 } = cpu;
 		cpu.write_blob = (blob, offset) => {
