@@ -6,9 +6,11 @@
  *                        ▲ │ batch …, then state …
  *                        └─┘
  *
- * Invariants: at most one checkpoint is being collected; it holds each page at most once, so it is never larger than the
- * guest; a page is not looked at here but by its number: who applies it verifies it.
+ * Invariants: at most one checkpoint is being collected; it holds each page at most once, and no batch is larger than the
+ * pages that it names, so that a checkpoint is never larger than the guest; a page is not looked at here but by its number:
+ * who applies it verifies it.
  */
+import { batchLimitBytes } from "../engine/batch.ts";
 import type { Engine } from "../engine/engine.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { pagesNamedBy } from "../paging/batch-pages.ts";
@@ -93,7 +95,14 @@ export class CheckpointCollector {
 
 	#addBatch(collecting: Collecting, { batch }: BatchRecord): void {
 		if (collecting.stateBegun) throw new MoveError("protocol", "pages of a checkpoint after its state");
-		for (const page of pagesNamedBy(batch.bytes)) {
+		const named = pagesNamedBy(batch.bytes);
+		// Batches are kept until the checkpoint is complete: bytes that no page accounts for would have no bound.
+		if (named.length === 0 || batch.bytes.byteLength > batchLimitBytes(named.length))
+			throw new MoveError(
+				"protocol",
+				`checkpoint ${collecting.epoch} has a batch of ${batch.bytes.byteLength} bytes for ${named.length} pages`,
+			);
+		for (const page of named) {
 			if (page >= collecting.pageCount || collecting.pages.has(page))
 				throw new MoveError("protocol", `checkpoint ${collecting.epoch} has page ${page} twice, or does not have it`);
 			collecting.pages.add(page);

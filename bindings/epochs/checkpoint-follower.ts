@@ -5,13 +5,17 @@
  *   records ─▶ collector ─ whole ─▶ standby.apply ─▶ lastEpoch = n ─▶ committed(n)
  *   link lost: what was half collected is forgotten; what is being applied is applied
  *
- * Invariant: `committed(n)` is said after the copy has become checkpoint n, and never before.
+ * Invariants: `committed(n)` is said after the copy has become checkpoint n, and never before; no checkpoint begins while
+ * another is being applied, so that there is never more than one in memory, whatever the other side sends.
  */
 import { createEngine, type Engine } from "../engine/engine.ts";
 import { MoveError } from "../handover/move-error.ts";
 import type { StandbyGuest } from "../ports/standby-guest.ts";
 import type { Record } from "../wire/records.ts";
 import { CheckpointCollector, type CollectedCheckpoint, isCheckpointRecord } from "./checkpoint-collector.ts";
+
+/** Acknowledgements on their way at most: an honest target has taken the last before it sends the next checkpoint. */
+const MAX_UNSAID = 4;
 
 /** What a follower works with. */
 export interface FollowerServices {
@@ -41,14 +45,16 @@ export class CheckpointFollower {
 	readonly #engine: Engine = createEngine();
 	readonly #changed = new Set<number>();
 	#lastEpoch = 0;
-	#collector: CheckpointCollector;
+	#collector: CheckpointCollector | undefined;
 	#link: FollowedLink | undefined;
 	#applying: Promise<void> = Promise.resolve();
+	#isApplying = false;
+	/** Acknowledgements that have not left. */
+	#unsaid = 0;
 	#figures: FollowerFigures = { checkpoints: 0, pages: 0, bytes: 0 };
 
 	constructor(services: FollowerServices) {
 		this.#services = services;
-		this.#collector = this.#newCollector();
 	}
 
 	/** The checkpoint that the copy is at; 0: as it was paused. */
@@ -74,16 +80,22 @@ export class CheckpointFollower {
 	/** Nothing comes over the present link any more. Resolves when what is being applied is. */
 	async unfollow(): Promise<void> {
 		this.#link = undefined;
+		this.#collector = undefined;
 		await this.#applying;
 	}
 
 	/** Takes a record of a checkpoint; its bytes must stay as they are. What is wrong with it fails the link. */
 	take(record: Record): void {
 		const link = this.#link;
-		if (link === undefined) return;
+		const collector = this.#collector;
+		if (link === undefined || collector === undefined) return;
 		try {
 			if (!isCheckpointRecord(record)) throw new MoveError("protocol", `'${record.type}' is no part of a checkpoint`);
-			const checkpoint = this.#collector.take(record);
+			if (this.#isApplying)
+				throw new MoveError("protocol", `a '${record.type}' of a checkpoint before the last one is committed`);
+			if (this.#unsaid > MAX_UNSAID)
+				throw new MoveError("protocol", "the target sends checkpoints and does not take their acknowledgement");
+			const checkpoint = collector.take(record);
 			if (checkpoint === undefined) return;
 			const { mayChange } = this.#services;
 			for (const page of checkpoint.pageIndices)
@@ -92,7 +104,8 @@ export class CheckpointFollower {
 						"protocol",
 						`checkpoint ${checkpoint.epoch} changes page ${page}, which is not there yet`,
 					);
-			this.#applying = this.#applying.then(() => this.#apply(checkpoint, link));
+			this.#isApplying = true;
+			this.#applying = this.#apply(checkpoint, link);
 		} catch (error) {
 			link.fail(error);
 		}
@@ -103,6 +116,7 @@ export class CheckpointFollower {
 		try {
 			await this.#services.guest.standby.apply(checkpoint);
 		} catch (cause) {
+			this.#isApplying = false;
 			const words = cause instanceof Error ? cause.message : String(cause);
 			link.fail(
 				new MoveError("corrupt", `checkpoint ${epoch} was refused, nothing of it is applied: ${words}`, { cause }),
@@ -114,8 +128,15 @@ export class CheckpointFollower {
 		const { checkpoints, pages, bytes } = this.#figures;
 		const added = batches.reduce((sum, batch) => sum + batch.bytes.byteLength, state.byteLength);
 		this.#figures = { checkpoints: checkpoints + 1, pages: pages + pageIndices.length, bytes: bytes + added };
-		// The next link says where this copy is.
-		await link.acknowledge(epoch).catch(() => undefined); // a link that is gone is noticed by whoever serves it
+		this.#isApplying = false;
+		// Not waited for: a peer that takes no acknowledgement must not hold up the end of the link.
+		this.#unsaid++;
+		link
+			.acknowledge(epoch)
+			.catch(() => undefined) // a link that is gone is noticed by whoever serves it; the next one says where this copy is
+			.finally(() => {
+				this.#unsaid--;
+			});
 	}
 
 	#newCollector(): CheckpointCollector {

@@ -155,8 +155,8 @@ export class ServingSession implements OwedPages {
 		} catch (error) {
 			return await this.#interrupted(toMoveError(error, "paging", undefined), conversation);
 		} finally {
-			this.#active = false;
 			await this.#follower?.unfollow();
+			this.#active = false;
 		}
 	}
 
