@@ -3,12 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { BatchEncoder } from "../../bindings/engine/batch.ts";
 import { createEngine } from "../../bindings/engine/engine.ts";
-import {
-	InboxReader,
-	type InboxRecord,
-	InboxWriter,
-	type PostedRecord,
-} from "../../bindings/guests/wasm/fault-inbox.ts";
+import { InboxReader, type InboxRecord, InboxWriter, type PostedRecord } from "../../bindings/guests/fault-inbox.ts";
 import { supportsInstrumentation } from "../../bindings/guests/wasm/module/page-map.ts";
 
 const test = suite("wasm guest: inbox");

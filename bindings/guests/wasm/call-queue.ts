@@ -1,6 +1,7 @@
 // Calls on their way to the program: first come, first served, at most CALL_WINDOW of them in the worker, the rest here,
 // where a pause holds them and a move can send them elsewhere.
-import { CallError, messageOf, programErrorOf } from "./errors.ts";
+import { messageOf } from "../error-record.ts";
+import { CallError, programErrorOf } from "./errors.ts";
 import type { WorkerMessage } from "./protocol.ts";
 
 /**

@@ -7,7 +7,7 @@
 //   barrier    takes over from either, and marks the pages that it writes to
 //   watched    both at once
 import { GuestError } from "../../ports/guest.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf } from "../error-record.ts";
 import type { ModuleLayout } from "./module/layout.ts";
 import { type RewriteOptions, rewriteModule } from "./module/rewrite.ts";
 

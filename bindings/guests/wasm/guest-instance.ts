@@ -4,8 +4,8 @@
 // At a target the memory is all zero once the instance stands (what `start` wrote there is wiped), because the pages that
 // arrive are then the whole truth.
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { messageOf } from "../error-record.ts";
 import { type CompiledCode, ModuleCode } from "./code-variants.ts";
-import { messageOf } from "./errors.ts";
 import { facadeOf } from "./facade.ts";
 import { HostAccess, type MemoryWatch, UNWATCHED } from "./host-access.ts";
 import { requireDeclaredRuntime } from "./host-runtime.ts";

@@ -21,13 +21,13 @@ import type { GuestThrottle, ThrottledGuest } from "../../ports/throttled-guest.
 import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { HeldOutput } from "../held-output.ts";
+import { InboxFaults } from "../inbox-faults.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import { WasmBalloon } from "./guest-balloon.ts";
 import { WasmDeltas } from "./guest-deltas.ts";
 import { WasmDirtyLog } from "./guest-dirty.ts";
-import { WasmFaults } from "./guest-faults.ts";
 import { WasmPageOrder } from "./guest-order.ts";
 import { WasmGuestPages } from "./guest-pages.ts";
 import { WasmGuestState } from "./guest-state.ts";
@@ -37,7 +37,7 @@ import { moduleFact } from "./module-hash.ts";
 import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
 import { estimateBytes } from "./value-size.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
-import { WorkerClient } from "./worker-client.ts";
+import { faultedWorker, WorkerClient } from "./worker-client.ts";
 
 /** Live work holds the guest's thread at most so long at a time, in ms. */
 const DEFAULT_SLICE_MS = 2;
@@ -133,7 +133,7 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 	readonly #clock: Clock;
 	readonly #worker: WorkerClient;
 	readonly #calls: CallQueue;
-	#faults: WasmFaults | undefined;
+	#faults: InboxFaults | undefined;
 	#state: GuestState | undefined;
 	#pageCount = 0;
 	#status: "running" | "pausing" | "paused" | "gone" = "running";
@@ -240,8 +240,8 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 	}
 
 	#declareFaults(): void {
-		this.#faults = new WasmFaults(
-			this.#worker,
+		this.#faults = new InboxFaults(
+			faultedWorker(this.#worker),
 			() => this.#pageCount,
 			() => this.#clock.now(),
 		);

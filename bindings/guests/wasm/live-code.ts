@@ -8,8 +8,8 @@
 // otherwise call the old instance, which works on globals that nobody carries over any more.
 
 import { GuestError } from "../../ports/guest.ts";
+import { messageOf } from "../error-record.ts";
 import type { AttachedVariant, ModuleCode } from "./code-variants.ts";
-import { messageOf } from "./errors.ts";
 import { captureInstance, prepareInstance, restoreInstance } from "./instance-state.ts";
 import { attachImports } from "./module/attach.ts";
 import { EXPOSED } from "./module/expose.ts";

@@ -4,6 +4,8 @@
 // missing is an *edge*: an access that starts in its last bytes must wait for the successor.
 //
 // A page that has come and was not used since calls out like a missing one, once: so it is known which came in vain.
+
+import type { MissingPages } from "../fault-work.ts";
 import { forEachRun } from "../page-bits.ts";
 import { EDGE, MAP_BYTES, MISSING, MISSING_OFFSET } from "./module/page-map.ts";
 
@@ -13,7 +15,7 @@ const HERE = 0;
 const Owed = { never: 0, missing: 1, untouched: 2 } as const;
 
 /** See the head of this file. */
-export class MissingMap {
+export class MissingMap implements MissingPages {
 	readonly #map: Uint8Array;
 	/** By page: {@link Owed}; touched pages count as never owed. */
 	readonly #owed: Uint8Array;

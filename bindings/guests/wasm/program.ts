@@ -8,7 +8,7 @@
  *                                        a pause that is undone: quiesce ──▶ wake
  */
 import type { RestoreFacts } from "../../ports/told-guest.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf } from "../error-record.ts";
 import type { HostAccess } from "./host-access.ts";
 import type { ProgramBalloon } from "./program-balloon.ts";
 

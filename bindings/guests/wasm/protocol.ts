@@ -9,10 +9,11 @@
 import type { PageBits, PageKinds } from "../../ports/guest.ts";
 import type { GuestCheckpoint } from "../../ports/standby-guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
+import type { ErrorRecord } from "../error-record.ts";
+import type { FaultMemory } from "../fault-inbox.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
-import type { ErrorRecord, ProgramFailureRecord } from "./errors.ts";
-import type { FaultMemory } from "./fault-inbox.ts";
+import type { ProgramFailureRecord } from "./errors.ts";
 import type { FrozenMemory } from "./frozen-exchange.ts";
 import type { BalloonAct, BalloonResult } from "./program-balloon.ts";
 import type { BarrierReport } from "./verified-tracker.ts";

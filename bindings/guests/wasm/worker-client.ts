@@ -1,5 +1,6 @@
 // The near end of the worker's channel: each message gets its answer by id; when the worker ends, all that wait learn it.
 import type { WorkerThread } from "../../ports/worker.ts";
+import type { FaultedWorker } from "../inbox-faults.ts";
 import { restoreError } from "./errors.ts";
 import type { Answers, FaultMessage, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
 
@@ -138,4 +139,16 @@ export class WorkerClient {
 		if (message.kind === "reply") pending.resolve(message.value);
 		else pending.reject(restoreError(message.error));
 	}
+}
+
+/** The worker, as missing pages see it. */
+export function faultedWorker(worker: WorkerClient): FaultedWorker {
+	return {
+		get ended() {
+			return worker.ended;
+		},
+		beginFaults: async (shared, missing) => void (await worker.run({ name: "begin-faults", shared, missing })),
+		endFaults: async () => void (await worker.run({ name: "end-faults" })),
+		nudge: () => worker.post({ kind: "inbox" }),
+	};
 }

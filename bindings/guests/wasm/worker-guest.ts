@@ -2,12 +2,12 @@
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
+import { messageOf } from "../error-record.ts";
+import { type FaultEvents, FaultWork } from "../fault-work.ts";
 import { bitsByteLength } from "../page-bits.ts";
 import type { AttachedVariant } from "./code-variants.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
-import { messageOf } from "./errors.ts";
-import { type FaultEvents, FaultWork } from "./fault-work.ts";
 import { type FrozenMemory, serveFrozen } from "./frozen-exchange.ts";
 import { GuestInstance, type InstanceParts, LARGEST_WASM_PAGES, PAGES_PER_WASM_PAGE } from "./guest-instance.ts";
 import type { MemoryWatch } from "./host-access.ts";
@@ -265,8 +265,10 @@ export class WorkerGuest {
 			onRefused: (number, error) => post({ kind: "refused", number, error }),
 		};
 		const variant = waitingVariant(this.#tracker);
-		const parts = { memory, clock, events, map: live.map(variant), decoder: this.#work.decoder };
-		const faults = new FaultWork(parts, shared, missing);
+		const map = new MissingMap(live.map(variant), missing, shared.pageCount);
+		const decoder = this.#work.decoder;
+		const parts = { memory: () => new Uint8Array(memory.buffer), clock, events, missing: map, decoder };
+		const faults = new FaultWork(parts, shared);
 		live.onArrive(variant, (pageIndex) => faults.arrive(pageIndex));
 		this.#faults = faults;
 		return {};

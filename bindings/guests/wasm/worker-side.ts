@@ -5,7 +5,8 @@
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError } from "../../ports/guest.ts";
 import type { WorkerScope } from "../../ports/worker.ts";
-import { CallError, recordError, recordProgramFailure } from "./errors.ts";
+import { recordError } from "../error-record.ts";
+import { CallError, recordProgramFailure } from "./errors.ts";
 import { programOf } from "./program.ts";
 import type {
 	HostMessage,

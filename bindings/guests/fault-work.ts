@@ -1,17 +1,16 @@
-// A guest that runs while pages are missing, inside its worker. Its code calls `arrive` where it touches a page that is not
-// there; the worker stands still until it is.
+// A guest that runs while pages are missing, inside its worker. Its code calls out where it touches a page that is not there;
+// the worker stands still until it is.
 //
-//   arrive ─ in the inbox? ─ yes ─▶ that batch is verified and installed: a minor fault
+//   touch ── in the inbox? ─ yes ─▶ that batch is verified and installed: a minor fault
 //                          └ no ──▶ the host is told; while waiting, small batches that came before are installed
 //
 // What the inbox has when a call ends is installed between calls (`drain`). Invariant: a page is installed at most once,
 // after its whole batch has been verified; the guest may have changed it since.
-import type { BatchDecoder } from "../../engine/batch.ts";
-import type { Clock } from "../../ports/clock.ts";
-import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
-import { type ErrorRecord, recordError } from "./errors.ts";
+import type { BatchDecoder } from "../engine/batch.ts";
+import type { Clock } from "../ports/clock.ts";
+import { GuestError, PAGE_BYTES } from "../ports/guest.ts";
+import { type ErrorRecord, recordError } from "./error-record.ts";
 import { type FaultMemory, InboxReader, type PostedRecord } from "./fault-inbox.ts";
-import { MissingMap } from "./missing-map.ts";
 
 /** What is installed while the guest waits for a page of the network: at most so much at a time, 0.1 ms. */
 const IDLE_BATCH_BYTES = 2 ** 18;
@@ -31,26 +30,40 @@ export interface FaultEvents {
 
 /** What it works on. */
 export interface FaultParts {
-	readonly memory: WebAssembly.Memory;
+	/** The guest's memory, from page 0 on: derived at each use, because it may have grown. */
+	readonly memory: () => Uint8Array;
 	readonly decoder: BatchDecoder;
 	readonly clock: Clock;
 	readonly events: FaultEvents;
-	/** The second memory of the code that runs. */
-	readonly map: WebAssembly.Memory;
+	readonly missing: MissingPages;
+}
+
+/** Which pages are missing, as the guest's code sees it. */
+export interface MissingPages {
+	/** Pages that have not been installed. */
+	readonly remaining: number;
+	/** Whether a page has not been installed. Pages that came into being later are here. */
+	has(page: number): boolean;
+	/** A page is used. @returns whether it was owed, has come, and is used for the first time */
+	touch(page: number): boolean;
+	/** A page has been installed; its first use is still to come. */
+	arrived(page: number): void;
+	/** Everything is here, whether it was used or not: nothing calls out any more. */
+	end(): void;
 }
 
 /** See the head of this file. */
 export class FaultWork {
 	readonly #parts: FaultParts;
 	readonly #inbox: InboxReader;
-	readonly #missing: MissingMap;
+	readonly #missing: MissingPages;
 	readonly #pageCount: number;
 
-	constructor(parts: FaultParts, shared: FaultMemory, missing: Uint8Array) {
+	constructor(parts: FaultParts, shared: FaultMemory) {
 		this.#parts = parts;
 		this.#inbox = new InboxReader(shared);
 		this.#pageCount = shared.pageCount;
-		this.#missing = new MissingMap(parts.map, missing, shared.pageCount);
+		this.#missing = parts.missing;
 	}
 
 	/** Pages that are still missing. */
@@ -135,7 +148,7 @@ export class FaultWork {
 		try {
 			const batch = decoder.decode(record.bytes, { pageCount: this.#pageCount, checksum: record.checksum });
 			const pages = batch.pageIndices();
-			const target = new Uint8Array(memory.buffer);
+			const target = memory();
 			const repeated: number[] = [];
 			pages.forEach((page, position) => {
 				if (!this.#missing.has(page)) repeated.push(position);

@@ -11,10 +11,10 @@
 // once its status says so. Places are told in units of 8 bytes.
 //
 // What the worker writes into a record: its status, and REPEATED over the kind of each page that was there before.
-import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BATCH_LIMIT_PAGES, batchLimitBytes } from "../../engine/batch.ts";
-import type { FaultReport } from "../../ports/faulting-guest.ts";
-import { MAX_FAULT_SAMPLES } from "../../ports/faulting-guest.ts";
-import { PAGE_BYTES } from "../../ports/guest.ts";
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BATCH_LIMIT_PAGES, batchLimitBytes } from "../engine/batch.ts";
+import type { FaultReport } from "../ports/faulting-guest.ts";
+import { MAX_FAULT_SAMPLES } from "../ports/faulting-guest.ts";
+import { PAGE_BYTES } from "../ports/guest.ts";
 
 /** Words of the control memory. */
 const Word = {

@@ -1,17 +1,16 @@
-// Missing pages of a wasm guest, seen from the host: batches go into memory that the worker reads while it stands still, and
+// Missing pages of a guest in a worker, seen from the host: batches go into memory that the worker reads while it stands still, and
 // what it says comes as messages.
-import { BatchError } from "../../engine/batch.ts";
+import { BatchError } from "../engine/batch.ts";
 import {
 	type FaultControl,
 	type FaultReport,
 	type InstalledPages,
 	MAX_FAULT_SAMPLES,
-} from "../../ports/faulting-guest.ts";
-import { type EncodedBatch, GuestError, type PageBits } from "../../ports/guest.ts";
-import { bitsByteLength, countBits } from "../page-bits.ts";
-import { type ErrorRecord, restoreError } from "./errors.ts";
-import { INBOX_BATCH_BYTES, type InboxRecord, InboxWriter } from "./fault-inbox.ts";
-import type { WorkerClient } from "./worker-client.ts";
+} from "../ports/faulting-guest.ts";
+import { type EncodedBatch, GuestError, type PageBits } from "../ports/guest.ts";
+import { type ErrorRecord, restoreError } from "./error-record.ts";
+import { type FaultMemory, INBOX_BATCH_BYTES, type InboxRecord, InboxWriter } from "./fault-inbox.ts";
+import { bitsByteLength, countBits } from "./page-bits.ts";
 
 /** A batch that is in the inbox, or waits for room there. */
 interface Pending {
@@ -21,12 +20,24 @@ interface Pending {
 	readonly reject: (error: unknown) => void;
 }
 
+/** The worker of such a guest. */
+export interface FaultedWorker {
+	/** Set once it is of no more use. */
+	readonly ended: Error | undefined;
+	/** These pages are missing from now on; what comes is in this memory. */
+	beginFaults(shared: FaultMemory, missing: PageBits): Promise<void>;
+	/** @throws {GuestError} `state` if pages are missing */
+	endFaults(): Promise<void>;
+	/** Something has come. */
+	nudge(): void;
+}
+
 /** What has been counted before {@link FaultControl.begin}, or without it. */
 const NO_FAULTS: FaultReport = { faults: 0, minorFaults: 0, blockedMs: 0, latenciesMs: [] };
 
 /** See the head of this file. */
-export class WasmFaults implements FaultControl {
-	readonly #worker: WorkerClient;
+export class InboxFaults implements FaultControl {
+	readonly #worker: FaultedWorker;
 	readonly #pageCount: () => number;
 	readonly #now: () => number;
 	#inbox: InboxWriter | undefined;
@@ -42,7 +53,7 @@ export class WasmFaults implements FaultControl {
 	#ended: FaultReport | undefined;
 
 	/** @param pageCount of the guest now. @param now the time in ms */
-	constructor(worker: WorkerClient, pageCount: () => number, now: () => number) {
+	constructor(worker: FaultedWorker, pageCount: () => number, now: () => number) {
 		this.#worker = worker;
 		this.#pageCount = pageCount;
 		this.#now = now;
@@ -66,7 +77,7 @@ export class WasmFaults implements FaultControl {
 		if (this.#prepared?.memory.pageCount !== pageCount) this.#prepared = new InboxWriter(pageCount, countBits(missing));
 		const inbox = this.#prepared;
 		this.#prepared = undefined;
-		await this.#worker.run({ name: "begin-faults", shared: inbox.memory, missing: missing.slice() });
+		await this.#worker.beginFaults(inbox.memory, missing.slice());
 		this.#inbox = inbox;
 		this.#onFault = onFault;
 	}
@@ -93,14 +104,14 @@ export class WasmFaults implements FaultControl {
 		if (record === undefined) return false;
 		this.#posted.set(record.number, { record, pending });
 		// Between calls the worker reads messages; within one it looks into the inbox by itself.
-		if (inbox.nudge()) this.#worker.post({ kind: "inbox" });
+		if (inbox.nudge()) this.#worker.nudge();
 		taken();
 		return true;
 	}
 
 	async end(): Promise<void> {
 		this.#prepared = undefined;
-		await this.#worker.run({ name: "end-faults" });
+		await this.#worker.endFaults();
 		this.#settle();
 		this.#ended = this.faultReport();
 		this.#inbox = undefined;
