@@ -6,6 +6,7 @@ import {
 	type QemuGuest,
 	QemuGuestFactory,
 	type QemuMachine,
+	type QemuServices,
 	startQemuGuest,
 } from "../../bindings/guests/qemu/index.ts";
 import { qemuVersion } from "../../bindings/guests/qemu/qemu-host.ts";
@@ -78,8 +79,11 @@ export class QemuStage {
 		);
 	}
 
-	async factory(machine: QemuMachine = this.machine): Promise<QemuGuestFactory> {
-		const factory = await QemuGuestFactory.open(this.platform, { machine, folder: this.folder });
+	async factory(
+		machine: QemuMachine = this.machine,
+		services: QemuServices = this.platform,
+	): Promise<QemuGuestFactory> {
+		const factory = await QemuGuestFactory.open(services, { machine, folder: this.folder });
 		this.#factories.add(factory);
 		return factory;
 	}

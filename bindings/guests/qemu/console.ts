@@ -1,6 +1,7 @@
 // The serial console of a QEMU machine: its lines are kept, the last of them, and given to whoever listens. Always read,
 // because a machine whose console nobody reads stands still at its next character.
 import type { ByteStream } from "../../ports/byte-stream.ts";
+import { type ReportError, tellListeners } from "../listeners.ts";
 import { textLines } from "./text-lines.ts";
 
 /** Lines kept for whoever asks later. */
@@ -17,13 +18,15 @@ const KEPT_LINES = 500;
  */
 export class QemuConsole {
 	readonly #stream: ByteStream;
+	readonly #report: ReportError;
 	readonly #lines: string[] = [];
 	readonly #listeners: Set<(line: string) => void> = new Set();
 	readonly #textListeners: Set<(text: string) => void> = new Set();
 
-	/** Made by the guest. */
-	constructor(stream: ByteStream) {
+	/** Made by the guest. @param report - takes what a listener throws */
+	constructor(stream: ByteStream, report: ReportError) {
 		this.#stream = stream;
+		this.#report = report;
 		void this.#read();
 	}
 
@@ -32,7 +35,7 @@ export class QemuConsole {
 		return [...this.#lines];
 	}
 
-	/** Calls `listener` for each whole line from now on. @returns what ends that */
+	/** Calls `listener` for each whole line from now on; see `onListenerError` for what it throws. @returns what ends that */
 	onLine(listener: (line: string) => void): () => void {
 		this.#listeners.add(listener);
 		return () => this.#listeners.delete(listener);
@@ -63,7 +66,7 @@ export class QemuConsole {
 			for await (const line of textLines(this.#stream, (text) => this.#hear(text))) {
 				this.#lines.push(line);
 				if (this.#lines.length > KEPT_LINES) this.#lines.shift();
-				for (const listener of [...this.#listeners]) listener(line);
+				tellListeners(this.#listeners, line, this.#report);
 			}
 		} catch {
 			// QEMU is gone; its guest says so.
@@ -71,6 +74,6 @@ export class QemuConsole {
 	}
 
 	#hear(text: string): void {
-		for (const listener of [...this.#textListeners]) listener(text);
+		tellListeners(this.#textListeners, text, this.#report);
 	}
 }

@@ -37,6 +37,9 @@ export class QemuGuestFactory implements GuestFactory {
 	readonly #options: QemuGuestFactoryOptions & { readonly accelerator: Accelerator };
 	readonly #facts: Readonly<Record<string, string>>;
 	readonly #standbys: QemuGuest[] = [];
+	/** The last call of {@link prepareStandbys}: one after the other, so that no more are started than were asked for. */
+	#preparing: Promise<void> = Promise.resolve();
+	#closings = 0;
 
 	private constructor(
 		services: QemuServices,
@@ -111,16 +114,31 @@ export class QemuGuestFactory implements GuestFactory {
 
 	/**
 	 * Starts targets until that many are ready.
-	 * @throws {GuestError} `state` with the {@link QemuError} as cause; those that are ready stay.
+	 * @throws {GuestError} `state` with the {@link QemuError} as cause: those that are ready stay; `gone` if {@link close} came
+	 *   meanwhile.
 	 */
-	async prepareStandbys(count: number): Promise<void> {
-		this.#dropDead();
-		while (this.#standbys.length < count) this.#standbys.push(await this.#start());
+	prepareStandbys(count: number): Promise<void> {
+		const closings = this.#closings;
+		const preparing = this.#preparing.then(() => this.#prepare(count, closings));
+		this.#preparing = preparing.catch(() => undefined); // its caller's, not the next one's
+		return preparing;
 	}
 
-	/** Ends the targets that nobody has asked for. */
+	async #prepare(count: number, closings: number): Promise<void> {
+		for (;;) {
+			if (this.#closings !== closings) throw new GuestError("gone", "the factory was closed meanwhile");
+			this.#dropDead();
+			if (this.#standbys.length >= count) return;
+			const guest = await this.#start();
+			if (this.#closings === closings) this.#standbys.push(guest);
+			else await guest.discard();
+		}
+	}
+
+	/** Ends the targets that nobody has asked for, those under way included: nothing is left when it resolves. */
 	async close(): Promise<void> {
-		await Promise.all(this.#standbys.splice(0).map((guest) => guest.discard()));
+		this.#closings++;
+		await Promise.all([this.#preparing, ...this.#standbys.splice(0).map((guest) => guest.discard())]);
 	}
 
 	async #start(): Promise<QemuGuest> {

@@ -44,6 +44,11 @@ export interface StartQemuGuestOptions extends QemuPlace {
 	readonly network?: QemuNetwork;
 	/** What the machine says on its console when it is up; the start waits for such a line. */
 	readonly booted?: (line: string) => boolean;
+	/**
+	 * Gets what a listener of the console or of QEMU's events throws; the guest runs on, and the others hear it too. Left out,
+	 * such an error is an uncaught one of the process, as that of an event target's listener is.
+	 */
+	readonly onListenerError?: (error: unknown) => void;
 	/** How long it may take to say so, in ms: 120 s if left out, which Linux needs under TCG on a busy machine. */
 	readonly bootMs?: number;
 }
@@ -208,10 +213,12 @@ export class QemuGuest implements Guest {
 			const startMs = clock.now();
 			const stopped = qmp.execute("stop");
 			if (!(await this.#within(deadlineMs, stopped, signal))) {
-				// QEMU does what it was told in order: it stops, and goes on.
-				await qmp.execute("cont");
+				stopped.catch(() => undefined); // a QEMU that has ended says so itself
+				// QEMU does what it was told in order: it stops, and goes on. One that does not answer is not waited for longer.
+				const goesOn = await this.#within(deadlineMs, qmp.execute("cont"));
 				signal?.throwIfAborted();
-				throw new GuestError("pause-deadline", `QEMU did not stop within ${deadlineMs} ms; the guest runs on`);
+				const now = goesOn ? "the guest runs on" : "it does not answer; the guest runs on as soon as it does";
+				throw new GuestError("pause-deadline", `QEMU did not stop within ${deadlineMs} ms; ${now}`);
 			}
 			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, clock.now() - startMs);
 			this.#status = "paused";
@@ -225,7 +232,9 @@ export class QemuGuest implements Guest {
 		await this.#do(async () => {
 			if (this.#status === "running") return;
 			if (this.#status === "waiting") throw new GuestError("state", "this target has no state to run with yet");
-			await this.#captured?.catch(() => undefined); // a save that failed leaves the machine as it was
+			// A save that failed leaves the machine as it was.
+			const saved = this.#captured?.catch(() => undefined);
+			if (saved !== undefined) await this.#answered(saved, "save its state");
 			await this.#answered(this.#parts.instance.qmp.execute("cont"), "go on");
 			this.#captured = undefined;
 			this.#status = "running";
@@ -362,9 +371,13 @@ async function waitUntilBooted(
 ): Promise<void> {
 	const timer = new AbortController();
 	let stop: () => void = () => undefined;
-	const said = new Promise<true>((resolve) => {
+	const said = new Promise<true>((resolve, reject) => {
 		const look = (line: string) => {
-			if (booted(line)) resolve(true);
+			try {
+				if (booted(line)) resolve(true);
+			} catch (error) {
+				reject(error);
+			}
 		};
 		// allowed (print): the machine's console, not ours
 		stop = guest.console.onLine(look);

@@ -29,6 +29,8 @@ export async function makeInstanceFolder(files: HostFiles, random: Random, root:
 	if (sweeping === undefined) {
 		sweeping = sweepInstances(files, root).then(() => undefined);
 		swept.set(root, sweeping);
+		// What stood in its way may be gone at the next start.
+		sweeping.catch(() => swept.delete(root));
 	}
 	await sweeping;
 	const { namespace, pid, startTicks } = await ourselves(files);

@@ -7,6 +7,7 @@
 import type { ByteStream, ByteStreamListener } from "../../ports/byte-stream.ts";
 import { PAGE_BYTES } from "../../ports/guest.ts";
 import type { RunningProcess } from "../../ports/process.ts";
+import { type ReportError, throwLater } from "../listeners.ts";
 import { QemuConsole } from "./console.ts";
 import { QemuError } from "./errors.ts";
 import { makeInstanceFolder } from "./instance-folder.ts";
@@ -29,6 +30,8 @@ export interface InstanceOptions extends QemuPlace {
 	readonly machine: QemuMachine;
 	readonly accelerator: Accelerator;
 	readonly incoming: boolean;
+	/** Left out, what a listener throws is an error of the process. */
+	readonly onListenerError?: ReportError;
 }
 
 /** See the head of this file. */
@@ -81,7 +84,8 @@ export class QemuInstance {
 			const [control, console] = [await open(paths.control), await open(paths.console)];
 			const network = machine.mac === undefined ? undefined : await open(paths.network);
 			process = await startQemu(services, executable, machineArguments(machine, paths, options));
-			const streams = await meet(services, process, { control, console, network });
+			const { onListenerError = throwLater } = options;
+			const streams = await meet(services, process, { control, console, network }, onListenerError);
 			return new QemuInstance({ services, folder, paths, process }, streams);
 		} catch (error) {
 			process?.kill("SIGKILL");
@@ -131,7 +135,12 @@ interface Doors {
 }
 
 /** Takes QEMU's connections, as long as it lives and answers. */
-async function meet(services: QemuServices, process: RunningProcess, doors: Doors): Promise<Streams> {
+async function meet(
+	services: QemuServices,
+	process: RunningProcess,
+	doors: Doors,
+	report: ReportError,
+): Promise<Streams> {
 	void drain(process);
 	const timer = new AbortController();
 	const late = services.clock.sleep(START_MS, timer.signal).then(() => {
@@ -146,7 +155,9 @@ async function meet(services: QemuServices, process: RunningProcess, doors: Door
 		const console = await doors.console.accept();
 		const control = await doors.control.accept();
 		if (console === undefined || control === undefined) throw new QemuError("no-answer", "the start was given up");
-		return { qmp: await QmpClient.open(control), console: new QemuConsole(console), network };
+		const qmp = await QmpClient.open(control, report);
+		// allowed (print): the machine's console, not ours
+		return { qmp, console: new QemuConsole(console, report), network };
 	})();
 	for (const loser of [late, ended, met]) loser.catch(() => undefined); // the race has the first word
 	try {

@@ -4,6 +4,7 @@
 //
 // Source: QEMU's docs/interop/qmp-spec. No kept library for it exists on npm, and these lines have no dependency.
 import type { ByteStream } from "../../ports/byte-stream.ts";
+import { type ReportError, tellListeners } from "../listeners.ts";
 import { QemuError } from "./errors.ts";
 import { member, textMember } from "./json.ts";
 import { textLines } from "./text-lines.ts";
@@ -23,6 +24,7 @@ interface Pending {
 /** See the head of this file. */
 export class QmpClient {
 	readonly #stream: ByteStream;
+	readonly #report: ReportError;
 	readonly #pending: Map<number, Pending> = new Map();
 	readonly #listeners: Set<(event: QmpEvent) => void> = new Set();
 	readonly #waiting: Set<(error: Error) => void> = new Set();
@@ -30,14 +32,19 @@ export class QmpClient {
 	#nextId = 1;
 	#ended: Error | undefined;
 
-	private constructor(stream: ByteStream) {
+	private constructor(stream: ByteStream, report: ReportError) {
 		this.#stream = stream;
+		this.#report = report;
 		void this.#read();
 	}
 
-	/** Greets QEMU at the other end. @throws {QemuError} `exited` if it hangs up. */
-	static async open(stream: ByteStream): Promise<QmpClient> {
-		const client = new QmpClient(stream);
+	/**
+	 * Greets QEMU at the other end.
+	 * @param report - takes what a listener throws
+	 * @throws {QemuError} `exited` if it hangs up.
+	 */
+	static async open(stream: ByteStream, report: ReportError): Promise<QmpClient> {
+		const client = new QmpClient(stream, report);
 		await new Promise<void>((resolve, reject) => {
 			client.#greeted = resolve;
 			client.#waiting.add(reject);
@@ -112,7 +119,7 @@ export class QmpClient {
 		}
 		const name = textMember(message, "event");
 		if (name !== undefined) {
-			for (const listener of [...this.#listeners]) listener({ name, data: member(message, "data") });
+			tellListeners(this.#listeners, { name, data: member(message, "data") }, this.#report);
 			return;
 		}
 		const id = member(message, "id");

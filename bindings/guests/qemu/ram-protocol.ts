@@ -42,7 +42,6 @@ export interface RamJobs {
 			readonly byteLength: number;
 			readonly checksum: bigint;
 			readonly zeroPages: number;
-			readonly foreign?: ArrayBuffer;
 		};
 	};
 	/** Contents of pages of this shard, as {@link encode} would send them. */

@@ -60,9 +60,7 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 			const into = new Uint8Array(buffer);
 			const encoded = shard.encode(pageIndices, { compress, into, foreign: foreign && new Uint8Array(foreign) });
 			const { byteLength, checksum, zeroPages } = encoded;
-			const back = foreign === undefined ? {} : { foreign };
-			const result = { buffer, byteLength, checksum, zeroPages, ...back };
-			return { result, transfer: foreign === undefined ? [buffer] : [buffer, foreign] };
+			return { result: { buffer, byteLength, checksum, zeroPages }, transfer: [buffer] };
 		}
 		case "contents":
 			shard.contents(job.pageIndices, new Uint8Array(job.buffer));

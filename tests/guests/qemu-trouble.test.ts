@@ -1,0 +1,162 @@
+// Owners and QEMUs that misbehave: listeners that throw, a QEMU that stands still, a factory closed while it works.
+import process from "node:process";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { type QemuGuest, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import { makeInstanceFolder } from "../../bindings/guests/qemu/instance-folder.ts";
+import type { HostFiles } from "../../bindings/ports/host-files.ts";
+import type { Platform } from "../../bindings/ports/platform.ts";
+import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
+
+const test = suite("qemu guest: owners and QEMUs that misbehave");
+const { platform } = await openPlatform();
+const missing = await whyNoQemu(platform);
+
+if (missing === undefined) {
+	const stage = await QemuStage.open();
+	const { folder, machine } = stage;
+	test.after.each(async () => assert.equal(await stage.clear(), [], "nothing is left"));
+	test.after(() => stage.close());
+	const isCount = (line: string): boolean => /^[0-9a-f]{8}$/.test(line);
+	/** Whether the long waits of {@link hasty} are short. */
+	let isHasty = false;
+	test.before.each(() => {
+		isHasty = false;
+	});
+	const hasty: Platform = {
+		...platform,
+		clock: {
+			now: () => platform.clock.now(),
+			sleep: (ms, signal) => platform.clock.sleep(isHasty && ms >= 20_000 ? 50 : ms, signal),
+		},
+	};
+	const start = async (services: Platform, onListenerError: (error: unknown) => void): Promise<QemuGuest> =>
+		stage.keep(await startQemuGuest(services, { machine, folder, onListenerError, booted: isCount }));
+
+	test("what listeners throw is told to the owner; the guest runs on, and the others hear every line and event", async () => {
+		const thrown: unknown[] = [];
+		const guest = await start(platform, (error) => thrown.push(error));
+		const problems = [new Error("line"), new Error("text"), new Error("event")] as const;
+		const lines: string[] = [];
+		const events: string[] = [];
+		const fail = (error: Error) => () => {
+			throw error;
+		};
+		guest.console.onLine(fail(problems[0]));
+		guest.console.onText(fail(problems[1]));
+		guest.onEvent(fail(problems[2]));
+		guest.console.onLine((line) => lines.push(line));
+		guest.onEvent((name) => events.push(name));
+		for (let i = 0; i < 3; i++) await nextLine(guest, isCount);
+		await guest.pause({ deadlineMs: 10_000 });
+		await guest.state.capture();
+		await guest.resume();
+		await nextLine(guest, isCount);
+		const counts = lines.filter(isCount).map((line) => Number.parseInt(line, 16));
+		assert.ok(counts.length >= 4);
+		for (let i = 1; i < counts.length; i++) assert.is(counts[i], counts[i - 1]! + 1, "no line is lost");
+		for (const event of ["STOP", "RESUME", "MIGRATION"]) assert.ok(events.includes(event), event);
+		for (const problem of problems) assert.ok(thrown.includes(problem), problem.message);
+	});
+
+	test("a `booted` that throws is the start's own failure", async () => {
+		const booted = () => {
+			throw new RangeError("what is up?");
+		};
+		const error = await rejection(startQemuGuest(platform, { machine, folder, booted }));
+		assert.match(error.message, /what is up/);
+		assert.equal(await platform.files.names(folder), []);
+	});
+
+	test("a QEMU that stands still does not hold a pause for ever, and goes on when it can", async () => {
+		const guest = await start(platform, () => undefined);
+		process.kill(guest.pid, "SIGSTOP");
+		const { code, message } = await rejection(guest.pause({ deadlineMs: 50 }));
+		assert.is(code, "pause-deadline");
+		assert.match(message, /does not answer/);
+		process.kill(guest.pid, "SIGCONT");
+		await nextLine(guest, isCount);
+		await guest.pause({ deadlineMs: 10_000 });
+		await guest.resume();
+		await nextLine(guest, isCount);
+	});
+
+	for (const call of ["resume", "restore"] as const)
+		test(`a QEMU that stands still fails ${call} with a typed error`, async () => {
+			const factory = await stage.factory(machine, hasty);
+			const source = await start(hasty, () => undefined);
+			await source.pause({ deadlineMs: 10_000 });
+			const state = await source.state.capture();
+			const { guest: target } = await factory.setUp(source.state.layout(), new Map());
+			stage.keep(target);
+			const still = call === "resume" ? source : stage.keep(target as QemuGuest);
+			isHasty = true;
+			process.kill(still.pid, "SIGSTOP");
+			const failed = await rejection(call === "resume" ? still.resume() : still.state.restore(state));
+			assert.is(failed.code, call === "resume" ? "no-answer" : "state");
+			assert.match(failed.message, /has not answered/);
+		});
+
+	test("a QEMU that stands still while it saves its state does not hold a resume for ever", async () => {
+		const guest = await start(hasty, () => undefined);
+		const stopped = new Promise<void>((resolve) => {
+			guest.onEvent((name) => {
+				if (name === "STOP") resolve();
+			});
+		});
+		const pausing = guest.pause({ deadlineMs: 100 });
+		await stopped;
+		isHasty = true;
+		process.kill(guest.pid, "SIGSTOP");
+		// Told to stop, it may have answered or not.
+		const code = await pausing.then(
+			() => "paused",
+			() => "not paused",
+		);
+		if (code === "paused") assert.is((await rejection(guest.resume())).code, "no-answer");
+		process.kill(guest.pid, "SIGCONT");
+	});
+
+	test("a factory that is closed while it starts standbys ends them too", async () => {
+		const factory = await stage.factory();
+		const preparing = rejection(factory.prepareStandbys(2));
+		while ((await platform.files.names(folder)).length === 0) await platform.clock.sleep(1);
+		await factory.close();
+		assert.equal(await platform.files.names(folder), []);
+		assert.is((await preparing).code, "gone");
+		assert.is(factory.standbys, 0);
+		await factory.prepareStandbys(1);
+		assert.is(factory.standbys, 1, "it can be used again");
+	});
+
+	test("standbys asked for twice at once are not started twice", async () => {
+		const factory = await stage.factory();
+		await Promise.all([factory.prepareStandbys(1), factory.prepareStandbys(1)]);
+		assert.is(factory.standbys, 1);
+	});
+} else
+	test("there is no QEMU here", () => {
+		console.log(`skipped: ${missing}`);
+	});
+
+test("a sweep that fails is done again by the next start", async () => {
+	const { files, random } = platform;
+	const root = `/tmp/pageferry-test-sweep-${files.pid}-${random.nextU32().toString(36)}`;
+	let failing = true;
+	const flaky = new Proxy(files, {
+		get(target, name: keyof HostFiles) {
+			if (name === "names" && failing) return () => Promise.reject(new Error("a bad moment"));
+			return target[name];
+		},
+	});
+	try {
+		assert.match((await rejection(makeInstanceFolder(flaky, random, root))).message, /a bad moment/);
+		failing = false;
+		const path = await makeInstanceFolder(flaky, random, root);
+		assert.ok(path.startsWith(root));
+	} finally {
+		await files.removeTree(root);
+	}
+});
+
+test.run();
