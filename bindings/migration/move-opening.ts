@@ -1,7 +1,7 @@
 /** The first phases of a move's source: handshake, missing code, and the target's set-up. See move.ts. */
 import { MoveError } from "../handover/move-error.ts";
 import { ServingRoom } from "../paging/serving-room.ts";
-import { isFaultingGuest, whyNotFaulting } from "../ports/faulting-guest.ts";
+import { leavingOf, whyNotFaulting } from "../ports/faulting-guest.ts";
 import type { GuestLayout } from "../ports/guest.ts";
 import { isOrderedGuest } from "../ports/ordered-guest.ts";
 import { isStandbyGuest } from "../ports/standby-guest.ts";
@@ -15,7 +15,7 @@ import type { MoveContext } from "./move-context.ts";
 export async function openMove(move: MoveContext): Promise<void> {
 	const { guest } = move.services;
 	const faulting = move.technique.push !== undefined;
-	if (faulting && !isFaultingGuest(guest))
+	if (faulting && leavingOf(guest) === undefined)
 		throw new MoveError("refused", `a ${guest.kind} guest ${whyNotFaulting(guest)}; use pre-copy`);
 	const checkpoints = faulting ? checkpointInterval(move.technique.following ?? {}) : undefined;
 	if (checkpoints !== undefined && !isStandbyGuest(guest))

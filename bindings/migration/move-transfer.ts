@@ -4,7 +4,7 @@ import { holdPaused, MOVE } from "../handover/pause-turn.ts";
 import { countPages, missingRecords } from "../paging/missing-record.ts";
 import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { StopReason } from "../policies/convergence.ts";
-import { isFaultingGuest } from "../ports/faulting-guest.ts";
+import { leavingOf } from "../ports/faulting-guest.ts";
 import type { PageBits } from "../ports/guest.ts";
 import { isOrderedGuest } from "../ports/ordered-guest.ts";
 import { checkpointInterval } from "./following-pages.ts";
@@ -76,7 +76,7 @@ async function pauseAndLeave(move: MoveContext): Promise<void> {
 	await pause(move);
 	await move.phases.run("final-round", move.deadlines.stateMs, async (signal) => {
 		const owed = await move.iteration.left(signal);
-		const pinned = isFaultingGuest(guest) ? await guest.faulting.pinned() : new Uint8Array(0);
+		const pinned = (await leavingOf(guest)?.pinned()) ?? new Uint8Array(0);
 		await sendPinned(move, owed, pinned, signal);
 		if (countPages(owed) === 0) return;
 		for (const record of missingRecords(owed, move.iteration.hashes.pageCount)) await move.conversation.send(record);

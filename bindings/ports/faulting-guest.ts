@@ -13,13 +13,28 @@ export interface FaultingGuest extends Guest {
 	readonly faulting: FaultControl;
 }
 
-/** Missing pages of one guest. */
-export interface FaultControl {
+/** A guest that can be the source of post-copy, whatever it can do as a target: every {@link FaultingGuest} is one. */
+export interface LeavingGuest extends Guest {
+	readonly leaving: LeaveControl;
+}
+
+/** What a source must say before it is left with its pages. */
+export interface LeaveControl {
 	/**
 	 * Pages that this guest cannot fault on (its host touches them without saying so, or they hold what the switch itself
 	 * needs): they travel inside the switch. On the source. Empty for most guests.
 	 */
 	pinned(): Promise<PageBits>;
+}
+
+/** What a guest says as a source of post-copy; `undefined` if it cannot be one. */
+export function leavingOf(guest: Guest): LeaveControl | undefined {
+	const leaves = (other: Guest): other is LeavingGuest => "leaving" in other;
+	return isFaultingGuest(guest) ? guest.faulting : leaves(guest) ? guest.leaving : undefined;
+}
+
+/** Missing pages of one guest. */
+export interface FaultControl extends LeaveControl {
 	/**
 	 * On a paused target: these pages are missing from now on.
 	 * @param onFault - called once per page and touch that has to wait, on this side's thread, while the guest is stopped.

@@ -20,13 +20,18 @@ export type RunJob = <T>(job: () => Generator<void, T>) => Promise<T>;
 export class V86DirtyLog implements DirtyLog {
 	readonly #machine: V86Machine;
 	readonly #run: RunJob;
+	readonly #allHere: () => void;
 	readonly #scan: ScanTracker;
 	readonly #written: WrittenPages | undefined;
 
-	/** @param wanted - `scan` even where the page walk could be followed */
-	constructor(machine: V86Machine, pages: PageWork, run: RunJob, wanted: V86Tracker) {
+	/**
+	 * @param wanted - `scan` even where the page walk could be followed
+	 * @param allHere - throws while pages are missing: a scan copies them all
+	 */
+	constructor(machine: V86Machine, pages: PageWork, run: RunJob, wanted: V86Tracker, allHere: () => void) {
 		this.#machine = machine;
 		this.#run = run;
+		this.#allHere = allHere;
 		this.#scan = new ScanTracker(pages);
 		this.#written = machine.patched && wanted === "page-walk" ? new WrittenPages(machine) : undefined;
 	}
@@ -42,6 +47,7 @@ export class V86DirtyLog implements DirtyLog {
 	}
 
 	*#openScan(): Generator<void, Cursor> {
+		this.#allHere();
 		const scan = this.#scan;
 		const cursor = yield* scan.open();
 		return {

@@ -86,6 +86,10 @@ export interface V86Cpu extends V86Device {
 	pack_memory?: unknown;
 	unpack_memory?: unknown;
 	write_blob(blob: ArrayBufferView & { readonly length: number }, offset: number): void;
+	read_blob(offset: number, length: number): Uint8Array;
+	read8(address: number): number;
+	read16(address: number): number;
+	read32s(address: number): number;
 	write8(address: number, value: number): void;
 	write16(address: number, value: number): void;
 	write32(address: number, value: number): void;
@@ -122,7 +126,15 @@ export const Place = {
 	controlRegisters: 580,
 	/** Bytes of RAM. */
 	memoryByteLength: 812,
+	/** Limit and base of the segment and interrupt descriptor tables. */
+	segmentTable: 572,
+	interruptTable: 564,
+	/** Of the segment registers; the task state's is the seventh. */
+	segmentBases: 736,
+	segmentLimits: 768,
 } as const;
 
 /** CR4.PAE: page tables of 64-bit entries. */
 export const CR4_PAE: number = 1 << 5;
+/** CR4.PSE: pages of 4 MiB. */
+export const CR4_PSE: number = 1 << 4;

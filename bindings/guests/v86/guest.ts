@@ -10,25 +10,27 @@
  * scan; its clock stands still while it does, and goes on where it stopped wherever it runs next.
  */
 import type { Clock } from "../../ports/clock.ts";
+import type { LeaveControl, LeavingGuest } from "../../ports/faulting-guest.ts";
 import {
 	type EncodedBatch,
-	type Guest,
 	GuestError,
 	type GuestLayout,
-	type GuestPages,
 	type GuestState,
 	type Interruptions,
 	PAGE_BYTES,
+	type PageBits,
 	type PauseOptions,
 } from "../../ports/guest.ts";
+import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
 import { V86_VERSION, type V86Build } from "./emulator.ts";
 import type { TimeMode } from "./guest-time.ts";
 import { type ReportError, throwLater } from "./listeners.ts";
 import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
+import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
 import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
-import { PageWork } from "./page-work.ts";
+import { drained, PageWork } from "./page-work.ts";
 import { SerialPort, type V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
 
@@ -77,13 +79,20 @@ const WARMING_RESTORES = 4;
 type Status = "running" | "paused" | "gone" | "crashed";
 
 /** See the head of this file. */
-export class V86Guest implements Guest {
+export class V86Guest implements LeavingGuest {
 	readonly kind = "v86";
-	readonly pages: GuestPages;
+	readonly pages: PromptPages;
 	readonly dirty: V86DirtyLog;
 	readonly state: GuestState;
 	readonly serial: V86SerialPort;
 	readonly network: V86NetworkCard;
+	/** It can be left behind by post-copy; to run while pages are missing it must live in a worker (V86WorkerGuest). */
+	readonly leaving: LeaveControl = { pinned: () => Promise.resolve(this.#pinned()) };
+	/**
+	 * Pages that are missing: for the worker that this guest lives in.
+	 * @internal
+	 */
+	readonly missing: MissingRam;
 	readonly #machine: V86Machine;
 	readonly #clock: Clock;
 	readonly #work: PageWork;
@@ -98,14 +107,18 @@ export class V86Guest implements Guest {
 	/** The loop that steps it; a loop that is not the newest ends. */
 	#loop = 0;
 
-	private constructor(machine: V86Machine, ports: Ends, options: V86GuestOptions) {
+	private constructor(machine: V86Machine, missing: MissingRam, ports: Ends, options: V86GuestOptions) {
 		this.#machine = machine;
 		this.#clock = options.clock;
 		this.#work = new PageWork(machine);
+		this.missing = missing;
+		missing.connect(machine, this.#work.engine);
 		this.#devices = new DeviceState(machine, this.#work.engine);
 		this.#slices = new Slices(options.clock, options.sliceMs ?? USUAL_SLICE_MS, () => this.#status === "running");
 		const run = <T>(job: () => Generator<void, T>): Promise<T> => this.#run(job);
-		this.dirty = new V86DirtyLog(machine, this.#work, run, options.tracker ?? "page-walk");
+		this.dirty = new V86DirtyLog(machine, this.#work, run, options.tracker ?? "page-walk", () =>
+			missing.require("a shadow of the memory", 0, machine.pageCount),
+		);
 		this.serial = this.#serial = ports.serial;
 		this.network = this.#network = ports.network;
 		this.pages = this.#makePages();
@@ -127,25 +140,20 @@ export class V86Guest implements Guest {
 	/** A paused machine: without firmware a target for pages and state, its RAM all zero. */
 	static async build(hardware: V86Hardware, options: V86GuestOptions, firmware?: V86Firmware): Promise<V86Guest> {
 		const ports = new Ends(options.onListenerError ?? throwLater);
+		const missing = new MissingRam(options.clock);
 		const machine = await V86Machine.build(options.v86, hardware, {
 			...(firmware === undefined ? {} : { firmware }),
 			hostNow: () => options.clock.now(),
 			output: ports,
+			onWalk: (address) => missing.onWalk(address),
 		});
 		ports.connect(machine);
-		const guest = new V86Guest(machine, ports, options);
+		const guest = new V86Guest(machine, missing, ports, options);
 		guest.#work.prepare();
 		// The first capture and the first restore run code that was never run: better here than in a switch.
 		const state = guest.#devices.capture();
 		if (firmware === undefined) for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
 		return guest;
-	}
-
-	/** Why it cannot run while pages are missing: post-copy and hybrid are refused with these words. */
-	get faultingObstacle(): string {
-		const thread = "it runs on its host's own thread, which cannot stand still for a page";
-		const pae = this.#machine.usesPae ? "; its kernel uses PAE, whose page tables are not followed either" : "";
-		return thread + pae;
 	}
 
 	/** What the guest's clock shows, in ms since it was switched on, pauses left out. */
@@ -172,6 +180,7 @@ export class V86Guest implements Guest {
 	readMemory(address: number, byteLength: number): Uint8Array<ArrayBuffer> {
 		this.#require("any");
 		this.#checkRange(address, byteLength);
+		this.missing.touch(address, byteLength);
 		return this.#machine.ram.slice(address, address + byteLength);
 	}
 
@@ -180,6 +189,7 @@ export class V86Guest implements Guest {
 		this.#require("running");
 		this.#checkRange(address, bytes.byteLength);
 		if (bytes.byteLength === 0) return;
+		this.missing.touch(address, bytes.byteLength);
 		this.#machine.cpu.write_blob(bytes, address);
 	}
 
@@ -230,6 +240,14 @@ export class V86Guest implements Guest {
 			this.#work.dispose();
 		}
 		return Promise.resolve();
+	}
+
+	/**
+	 * Installs missing pages that have come.
+	 * @internal
+	 */
+	drainMissing(): Promise<void> {
+		return this.#run(() => this.missing.drain());
 	}
 
 	takeInterruptions(): Interruptions {
@@ -285,12 +303,28 @@ export class V86Guest implements Guest {
 		this.#network.open = open;
 	}
 
-	#makePages(): GuestPages {
+	#pinned(): PageBits {
+		const bits = new Uint8Array(Math.ceil(this.#machine.pageCount / 8));
+		bits[V86_PINNED_PAGE >>> 3]! |= 1 << (V86_PINNED_PAGE & 7);
+		return bits;
+	}
+
+	#makePages(): PromptPages {
 		const work = this.#work;
 		const isPaused = (): boolean => this.#status !== "running";
 		return {
 			pageCount: this.#machine.pageCount,
-			encode: (pageIndices, { compress }) => this.#run(() => work.encode(pageIndices, compress, isPaused)),
+			encode: (pageIndices, { compress }) =>
+				this.#run(() => {
+					for (const page of pageIndices) this.missing.require("a batch", page, 1);
+					return work.encode(pageIndices, compress, isPaused);
+				}),
+			encodeNow: (pageIndices, { compress }) => {
+				if (this.#status !== "paused" || this.missing.remaining > 0) return undefined;
+				return pageIndices.length <= MAX_PROMPT_PAGES
+					? drained(work.encode(pageIndices, compress, isPaused))
+					: undefined;
+			},
 			apply: (batch: EncodedBatch) =>
 				this.#run(() =>
 					atOnce(() => {
@@ -298,7 +332,11 @@ export class V86Guest implements Guest {
 						return work.apply(batch);
 					}),
 				),
-			hashes: (firstPage, pageCount) => this.#run(() => work.hashes(firstPage, pageCount)),
+			hashes: (firstPage, pageCount) =>
+				this.#run(() => {
+					this.missing.require("hashes", firstPage, pageCount);
+					return work.hashes(firstPage, pageCount);
+				}),
 			grow: (pageCount) =>
 				this.#do(() => {
 					if (pageCount > this.#machine.pageCount)
@@ -390,7 +428,8 @@ class Ends {
 	}
 }
 
-function hardwareOf(options: StartV86GuestOptions): V86Hardware {
+/** What is built, with what was left out. @throws RangeError naming the argument */
+export function hardwareOf(options: Omit<StartV86GuestOptions, keyof V86GuestOptions>): V86Hardware {
 	const { macAddress } = options.firmware;
 	if (macAddress !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(macAddress))
 		throw new RangeError(`firmware.macAddress: '${macAddress}' is not of the form aa:bb:cc:dd:ee:ff`);
@@ -435,6 +474,8 @@ function layoutOf(machine: V86Machine): GuestLayout {
 			// Its clock goes on where it stopped, and its random numbers come from its memory: every copy draws the same.
 			clock: "carried",
 			random: "seeded",
+			// Whose page tables are not followed: it cannot run while pages are missing.
+			...(machine.usesPae ? { pageTables: "pae" } : {}),
 		},
 	};
 }

@@ -203,7 +203,7 @@ export class PageWork implements ShadowedMemory {
 }
 
 /** The result of a job that nobody interrupts. */
-function drained<T>(job: Generator<void, T>): T {
+export function drained<T>(job: Generator<void, T>): T {
 	for (;;) {
 		const next = job.next();
 		if (next.done === true) return next.value;
