@@ -5,7 +5,7 @@
  *   source boots, target stands by ─▶ programs work ─▶ move ─▶ they work on ─▶ check
  */
 import { qemuVersion, sweepInstances } from "../guests/qemu/index.ts";
-import { DEFAULT_EXECUTABLE, DEFAULT_FOLDER } from "../guests/qemu/qemu-host.ts";
+import { DEFAULT_EXECUTABLE } from "../guests/qemu/qemu-host.ts";
 import type { Platform } from "../ports/platform.ts";
 import { hostCommand } from "./executables.ts";
 import { programsHaveWritten } from "./linux-console.ts";
@@ -40,7 +40,7 @@ export async function runQemuDemo(
 	} finally {
 		await Promise.all(open.map((process) => process.stop()));
 		// A process that had to be killed could not clear up.
-		const left = await sweepInstances(platform.files, DEFAULT_FOLDER);
+		const left = await sweepInstances(platform.files);
 		if (left > 0) display.step("command", `cleared away what ${left} killed processes had left`);
 	}
 }

@@ -5,6 +5,8 @@
 export interface HostFiles {
 	/** Our own process. */
 	readonly pid: number;
+	/** The user that it runs as; `undefined` where the system has no such numbers. */
+	readonly userId: number | undefined;
 	/** Makes a folder that only this user may enter; one that is there already is taken if it is just such a folder. */
 	makePrivateFolder(path: string): Promise<void>;
 	/** The names in a folder; none if it does not exist. */

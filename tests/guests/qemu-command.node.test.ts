@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { defaultFolder } from "../../bindings/guests/qemu/qemu-host.ts";
 import { CommandProcess, gone } from "../processes/command-process.ts";
 import { whyNoLinux } from "../qemu/linux.ts";
 import { openPlatform, whyNoQemu } from "../qemu/stage.ts";
@@ -13,7 +14,7 @@ const test = suite("pageferry demo --guest qemu");
 const { platform } = await openPlatform();
 const noQemu = await whyNoQemu(platform);
 const noLinux = await whyNoLinux(platform.files);
-const FOLDER = "/dev/shm/pageferry";
+const FOLDER = defaultFolder(platform.files);
 
 /** Names of what a process has in the folder of QEMUs. */
 const heldBy = async (pid: number): Promise<readonly string[]> =>

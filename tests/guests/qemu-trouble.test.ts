@@ -4,6 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type QemuGuest, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
 import { makeInstanceFolder } from "../../bindings/guests/qemu/instance-folder.ts";
+import { defaultFolder } from "../../bindings/guests/qemu/qemu-host.ts";
 import type { HostFiles } from "../../bindings/ports/host-files.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
@@ -127,6 +128,14 @@ if (missing === undefined) {
 		assert.is(factory.standbys, 0);
 		await factory.prepareStandbys(1);
 		assert.is(factory.standbys, 1, "it can be used again");
+	});
+
+	test("each user of a machine has a folder of its own for what is not placed elsewhere", async () => {
+		const { files } = platform;
+		assert.ok(defaultFolder(files).endsWith(`-${files.userId}`));
+		assert.is.not(defaultFolder(files), defaultFolder({ ...files, userId: (files.userId ?? 0) + 1 }));
+		const guest = stage.keep(await startQemuGuest(platform, { machine }));
+		assert.ok(guest.ramPath.startsWith(`${defaultFolder(files)}/`), guest.ramPath);
 	});
 
 	test("standbys asked for twice at once are not started twice", async () => {

@@ -4,7 +4,7 @@
 import { QemuError } from "./errors.ts";
 import { makeInstanceFolder } from "./instance-folder.ts";
 import type { Accelerator } from "./machine.ts";
-import { DEFAULT_EXECUTABLE, DEFAULT_FOLDER, type QemuPlace, type QemuServices, startQemu } from "./qemu-host.ts";
+import { DEFAULT_EXECUTABLE, defaultFolder, type QemuPlace, type QemuServices, startQemu } from "./qemu-host.ts";
 
 /** How long firmware may take to come to the boot sector, in ms: 300 under TCG on a quiet machine. */
 const PROBE_MS = 20_000;
@@ -22,7 +22,7 @@ export async function probeAccelerator(
 	accelerator: Accelerator,
 	place: QemuPlace = {},
 ): Promise<boolean> {
-	const { executable = DEFAULT_EXECUTABLE, folder: root = DEFAULT_FOLDER } = place;
+	const { executable = DEFAULT_EXECUTABLE, folder: root = defaultFolder(services.files) } = place;
 	const folder = await makeInstanceFolder(services.files, services.random, root);
 	const timer = new AbortController();
 	try {

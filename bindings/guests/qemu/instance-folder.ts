@@ -10,6 +10,7 @@
 // it could have written down which process it had started.
 import type { HostFiles } from "../../ports/host-files.ts";
 import type { Random } from "../../ports/random.ts";
+import { defaultFolder } from "./qemu-host.ts";
 
 const NAME = /^(\d+)-(\d+)-(\d+)-([0-9a-z]+)$/;
 
@@ -41,9 +42,10 @@ export async function makeInstanceFolder(files: HostFiles, random: Random, root:
 
 /**
  * Ends QEMUs whose owner is gone, and removes their folders.
+ * @param root - the folder of {@link QemuPlace}
  * @returns how many folders were removed
  */
-export async function sweepInstances(files: HostFiles, root: string): Promise<number> {
+export async function sweepInstances(files: HostFiles, root: string = defaultFolder(files)): Promise<number> {
 	const here = await ourselves(files);
 	let removed = 0;
 	for (const name of await files.names(root)) {

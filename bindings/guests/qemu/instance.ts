@@ -14,7 +14,7 @@ import { makeInstanceFolder } from "./instance-folder.ts";
 import { type Accelerator, type InstancePaths, machineArguments, pagesOf, type QemuMachine } from "./machine.ts";
 import {
 	DEFAULT_EXECUTABLE,
-	DEFAULT_FOLDER,
+	defaultFolder,
 	exited,
 	type QemuPlace,
 	type QemuServices,
@@ -67,7 +67,7 @@ export class QemuInstance {
 
 	/** @throws {QemuError} `not-installed`, `exited`, `no-answer`; nothing is left of it then */
 	static async start(services: QemuServices, options: InstanceOptions): Promise<QemuInstance> {
-		const { machine, folder: root = DEFAULT_FOLDER, executable = DEFAULT_EXECUTABLE } = options;
+		const { machine, folder: root = defaultFolder(services.files), executable = DEFAULT_EXECUTABLE } = options;
 		const { files, random, listen } = services;
 		const folder = await makeInstanceFolder(files, random, root);
 		const at = (name: string): string => `${folder}/${name}`;

@@ -1,4 +1,5 @@
 // What a QEMU guest needs of the machine that it runs on: ports, where QEMU is, and which one it is.
+import type { HostFiles } from "../../ports/host-files.ts";
 import type { Platform } from "../../ports/platform.ts";
 import { type ProcessEnd, ProcessError, type RunningProcess } from "../../ports/process.ts";
 import { QemuError } from "./errors.ts";
@@ -14,14 +15,18 @@ export interface QemuPlace {
 	/** `qemu-system-x86_64` if left out. */
 	readonly executable?: string;
 	/**
-	 * A folder in shared memory for RAM files and sockets, made if it does not exist, for this user alone: `/dev/shm/pageferry`
-	 * if left out. What owners that were killed have left there is removed by the next start.
+	 * A folder in shared memory for RAM files and sockets, made if it does not exist, for this user alone:
+	 * `/dev/shm/pageferry-UID` if left out. What owners that were killed have left there is removed by the next start.
 	 */
 	readonly folder?: string;
 }
 
 export const DEFAULT_EXECUTABLE = "qemu-system-x86_64";
-export const DEFAULT_FOLDER = "/dev/shm/pageferry";
+
+/** @returns where instances lie unless a folder is named: each user of a machine has one, because nobody else may enter it */
+export function defaultFolder({ userId }: HostFiles): string {
+	return `/dev/shm/pageferry-${userId ?? "user"}`;
+}
 
 /**
  * Asks QEMU for its version.

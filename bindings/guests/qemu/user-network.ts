@@ -14,7 +14,7 @@ import { QemuError } from "./errors.ts";
 import { makeInstanceFolder } from "./instance-folder.ts";
 import {
 	DEFAULT_EXECUTABLE,
-	DEFAULT_FOLDER,
+	defaultFolder,
 	exited,
 	type QemuPlace,
 	type QemuServices,
@@ -68,7 +68,7 @@ export async function startUserNetwork(
 	attach: (stream: ByteStream) => void,
 	options: UserNetworkOptions = {},
 ): Promise<UserNetwork> {
-	const { executable = DEFAULT_EXECUTABLE, folder: root = DEFAULT_FOLDER } = options;
+	const { executable = DEFAULT_EXECUTABLE, folder: root = defaultFolder(services.files) } = options;
 	const user = userArguments(options);
 	const folder = await makeInstanceFolder(services.files, services.random, root);
 	const path = `${folder}/net.sock`;

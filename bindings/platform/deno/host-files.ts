@@ -6,6 +6,9 @@ import { systemCodeOf } from "../stream-errors.ts";
 /** See {@link HostFiles}. */
 export const denoHostFiles: HostFiles = {
 	pid: Deno.pid,
+	get userId() {
+		return Deno.uid() ?? undefined;
+	},
 	async makePrivateFolder(path) {
 		try {
 			await Deno.mkdir(path, { mode: 0o700 });

@@ -9,6 +9,9 @@ import { systemCodeOf } from "../stream-errors.ts";
 /** See {@link HostFiles}. */
 export const nodeHostFiles: HostFiles = {
 	pid: process.pid,
+	get userId() {
+		return process.getuid?.();
+	},
 	async makePrivateFolder(path) {
 		try {
 			await mkdir(path, { mode: 0o700 });
