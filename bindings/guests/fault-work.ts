@@ -28,6 +28,21 @@ export interface FaultEvents {
 	onRefused(number: number, error: ErrorRecord): void;
 }
 
+/** The same, as messages. */
+export type FaultMessage =
+	| { readonly kind: "fault"; readonly pageIndex: number }
+	| { readonly kind: "taken" }
+	| { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord };
+
+/** Sends what happens as messages. */
+export function postFaultEvents(post: (message: FaultMessage) => void): FaultEvents {
+	return {
+		onFault: (pageIndex) => post({ kind: "fault", pageIndex }),
+		onTaken: () => post({ kind: "taken" }),
+		onRefused: (number, error) => post({ kind: "refused", number, error }),
+	};
+}
+
 /** What it works on. */
 export interface FaultParts {
 	/** The guest's memory, from page 0 on: derived at each use, because it may have grown. */

@@ -10,6 +10,7 @@ import {
 import { type EncodedBatch, GuestError, type PageBits } from "../ports/guest.ts";
 import { type ErrorRecord, restoreError } from "./error-record.ts";
 import { type FaultMemory, INBOX_BATCH_BYTES, type InboxRecord, InboxWriter } from "./fault-inbox.ts";
+import type { FaultMessage } from "./fault-work.ts";
 import { bitsByteLength, countBits } from "./page-bits.ts";
 
 /** A batch that is in the inbox, or waits for room there. */
@@ -126,20 +127,27 @@ export class InboxFaults implements FaultControl {
 		return waits ? { ...report, blockedMs: report.blockedMs + this.#now() - standing.sinceMs } : report;
 	}
 
-	/** The worker's word: the guest waits for a page. */
-	faulted(pageIndex: number): void {
+	/** The worker's word. */
+	hear(message: FaultMessage): void {
+		if (message.kind === "fault") this.#faulted(message.pageIndex);
+		else if (message.kind === "taken") this.#taken();
+		else this.#refused(message.number, message.error);
+	}
+
+	/** The guest waits for a page. */
+	#faulted(pageIndex: number): void {
 		this.#standing = { sinceMs: this.#now(), ended: this.#inbox?.waitsEnded ?? 0 };
 		this.#onFault(pageIndex);
 	}
 
-	/** The worker's word: a batch was refused. */
-	refused(number: number, error: ErrorRecord): void {
+	/** A batch was refused. */
+	#refused(number: number, error: ErrorRecord): void {
 		this.#refusals.set(number, restoreError(error));
 		this.#settle();
 	}
 
-	/** The worker's word: batches were taken. */
-	taken(): void {
+	/** Batches were taken. */
+	#taken(): void {
 		this.#inbox?.newsRead();
 		this.#settle();
 	}

@@ -58,10 +58,23 @@ export interface V86Output {
 	onWake(): void;
 }
 
-/** Modules of v86, patched and compiled: once per build of v86 and thread. */
-const compiled = new WeakMap<Uint8Array, { readonly module: WebAssembly.Module; readonly patched: boolean }>();
+/** v86's module as it runs here. */
+export interface CompiledModule {
+	readonly module: WebAssembly.Module;
+	/** Whether its page walk could be patched. */
+	readonly patched: boolean;
+}
 
-function compiledModule({ wasm }: V86Build): { readonly module: WebAssembly.Module; readonly patched: boolean } {
+/** Modules of v86, patched and compiled: once per build of v86 and thread. */
+const compiled = new WeakMap<Uint8Array, CompiledModule>();
+
+/** A module that another thread has compiled: with it comes what V8 has optimised of it there. */
+export function adoptModule({ wasm }: V86Build, known: CompiledModule): void {
+	compiled.set(wasm, known);
+}
+
+/** Patches and compiles, or finds what was compiled before. */
+export function compiledModule({ wasm }: V86Build): CompiledModule {
 	let known = compiled.get(wasm);
 	if (known === undefined) {
 		const patched = patchPageWalk(wasm);

@@ -34,7 +34,7 @@ import { WasmGuestState } from "./guest-state.ts";
 import { whyUndeclared } from "./host-runtime.ts";
 import { supportsInstrumentation } from "./module/page-map.ts";
 import { moduleFact } from "./module-hash.ts";
-import type { FaultMessage, StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
+import type { StartOrder, WorkerMemoryUse, WorkReport } from "./protocol.ts";
 import { estimateBytes } from "./value-size.ts";
 import type { BarrierReport } from "./verified-tracker.ts";
 import { faultedWorker, WorkerClient } from "./worker-client.ts";
@@ -159,7 +159,7 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 					() => undefined,
 				),
 			onReport: (report) => this.#note(report),
-			onFaultMessage: (message) => this.#onFaultMessage(message),
+			onFaultMessage: (message) => this.#faults?.hear(message),
 			onEnd: (error) => this.#crash(error),
 		});
 		this.#calls = new CallQueue({
@@ -248,12 +248,6 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 		Object.defineProperty(this, "faulting", { value: this.#faults, enumerable: true });
 		const order = new WasmPageOrder(this.#worker, supportsInstrumentation() ? "accesses" : "writes");
 		Object.defineProperty(this, "order", { value: order, enumerable: true });
-	}
-
-	#onFaultMessage(message: FaultMessage): void {
-		if (message.kind === "fault") this.#faults?.faulted(message.pageIndex);
-		else if (message.kind === "taken") this.#faults?.taken();
-		else this.#faults?.refused(message.number, message.error);
 	}
 
 	get state(): GuestState {

@@ -11,6 +11,7 @@ import type { GuestCheckpoint } from "../../ports/standby-guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
 import type { ErrorRecord } from "../error-record.ts";
 import type { FaultMemory } from "../fault-inbox.ts";
+import type { FaultMessage } from "../fault-work.ts";
 import type { AttachedVariant, CompiledCode } from "./code-variants.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
 import type { ProgramFailureRecord } from "./errors.ts";
@@ -47,12 +48,6 @@ export type WorkerMessage =
 	/** The program says something to the outside. */
 	| { readonly kind: "output"; readonly value: unknown }
 	| FaultMessage;
-
-/** What the worker says while pages are missing. */
-export type FaultMessage =
-	| { readonly kind: "fault"; readonly pageIndex: number }
-	| { readonly kind: "taken" }
-	| { readonly kind: "refused"; readonly number: number; readonly error: ErrorRecord };
 
 /** What a request that is no job is answered with. */
 export interface Answers {

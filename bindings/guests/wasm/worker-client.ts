@@ -1,8 +1,9 @@
 // The near end of the worker's channel: each message gets its answer by id; when the worker ends, all that wait learn it.
 import type { WorkerThread } from "../../ports/worker.ts";
+import type { FaultMessage } from "../fault-work.ts";
 import type { FaultedWorker } from "../inbox-faults.ts";
 import { restoreError } from "./errors.ts";
-import type { Answers, FaultMessage, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
+import type { Answers, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
 
 /** Messages that are answered by a reply or a failure. */
 type Request<Kind extends HostMessage["kind"]> = Omit<Extract<HostMessage, { kind: Kind }>, "id">;

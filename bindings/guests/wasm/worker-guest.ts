@@ -3,7 +3,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import type { RestoreFacts } from "../../ports/told-guest.ts";
 import { messageOf } from "../error-record.ts";
-import { type FaultEvents, FaultWork } from "../fault-work.ts";
+import { type FaultMessage, FaultWork, postFaultEvents } from "../fault-work.ts";
 import { bitsByteLength } from "../page-bits.ts";
 import type { AttachedVariant } from "./code-variants.ts";
 import { type CompiledEngine, compileEngines } from "./compiled-engine.ts";
@@ -20,15 +20,7 @@ import { OrderWork } from "./order-work.ts";
 import { PageWork } from "./page-work.ts";
 import type { ProgramDefinition } from "./program.ts";
 import { actOnBalloon } from "./program-balloon.ts";
-import type {
-	FaultMessage,
-	JobOrder,
-	Jobs,
-	ProgramFacts,
-	StartedFacts,
-	StartOrder,
-	WorkerMemoryUse,
-} from "./protocol.ts";
+import type { JobOrder, Jobs, ProgramFacts, StartedFacts, StartOrder, WorkerMemoryUse } from "./protocol.ts";
 import { StandbyWork } from "./standby-work.ts";
 import { type Job, WorkLoop } from "./work-loop.ts";
 
@@ -259,11 +251,7 @@ export class WorkerGuest {
 			);
 		const { clock, post } = this.#ports;
 		const { live, memory } = this.instance;
-		const events: FaultEvents = {
-			onFault: (pageIndex) => post({ kind: "fault", pageIndex }),
-			onTaken: () => post({ kind: "taken" }),
-			onRefused: (number, error) => post({ kind: "refused", number, error }),
-		};
+		const events = postFaultEvents(post);
 		const variant = waitingVariant(this.#tracker);
 		const map = new MissingMap(live.map(variant), missing, shared.pageCount);
 		const decoder = this.#work.decoder;
