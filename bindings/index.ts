@@ -85,6 +85,21 @@ export { arpAnnouncement, rarpAnnouncement } from "./network/announce.ts";
 export type { OutputGate } from "./network/output-gate.ts";
 export { capture, pcapHeader, pcapRecord } from "./network/pcap.ts";
 export { type SwitchPort, type TappedFrame, VirtualSwitch, type VirtualSwitchOptions } from "./network/switch.ts";
+export { startWire, type Wire, type WireOptions, type WireServices } from "./network/wire.ts";
+export {
+	type ConnectWireOptions,
+	connectWire,
+	fenceWirePort,
+	stopWire,
+	type WireClientServices,
+	type WirePlace,
+	type WirePort,
+	wireStatus,
+} from "./network/wire-client.ts";
+export { WireError, type WireErrorCode } from "./network/wire-error.ts";
+export type { WireGate } from "./network/wire-gate.ts";
+export type { WirePortStatus, WireStatus } from "./network/wire-orders.ts";
+export type { OpenUplink, Uplink } from "./network/wire-uplink.ts";
 export {
 	type DirtyTrace,
 	decodeTrace,

@@ -86,6 +86,11 @@ export class VirtualSwitch {
 		return this.#stations.get(Number.parseInt(address.replaceAll(":", ""), 16));
 	}
 
+	/** The addresses (`52:54:00:…`) that were seen last at this port. */
+	machinesAt(port: SwitchPort): readonly string[] {
+		return [...this.#stations].filter(([, at]) => at === port).map(([address]) => addressText(address));
+	}
+
 	/**
 	 * Calls `listener` for every frame that is forwarded: not for those that a gate holds. One that throws is called no more
 	 * ({@link VirtualSwitchOptions.onError}).
@@ -245,6 +250,12 @@ export class SwitchPort {
 }
 
 const isGroup = (frame: Uint8Array): boolean => (frame[0]! & 1) === 1;
+
+const addressText = (address: number): string =>
+	address
+		.toString(16)
+		.padStart(12, "0")
+		.replace(/(..)(?=.)/g, "$1:");
 
 /** A MAC address as a number: 48 bits fit a double. */
 const addressAt = (frame: Uint8Array, at: number): number =>
