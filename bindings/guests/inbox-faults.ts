@@ -41,6 +41,7 @@ export class InboxFaults implements FaultControl {
 	readonly #worker: FaultedWorker;
 	readonly #pageCount: () => number;
 	readonly #now: () => number;
+	readonly #pinned: () => PageBits;
 	#inbox: InboxWriter | undefined;
 	/** For a guest of the present size. */
 	#prepared: InboxWriter | undefined;
@@ -53,8 +54,12 @@ export class InboxFaults implements FaultControl {
 	#standing: { readonly sinceMs: number; readonly ended: number } | undefined;
 	#ended: FaultReport | undefined;
 
-	/** @param pageCount of the guest now. @param now the time in ms */
-	constructor(worker: FaultedWorker, pageCount: () => number, now: () => number) {
+	/**
+	 * @param pageCount of the guest now. @param now the time in ms
+	 * @param pinned pages that cannot be waited for; none if left out
+	 */
+	constructor(worker: FaultedWorker, pageCount: () => number, now: () => number, pinned?: () => PageBits) {
+		this.#pinned = pinned ?? (() => new Uint8Array(bitsByteLength(pageCount())));
 		this.#worker = worker;
 		this.#pageCount = pageCount;
 		this.#now = now;
@@ -66,7 +71,7 @@ export class InboxFaults implements FaultControl {
 	}
 
 	async pinned(): Promise<PageBits> {
-		return new Uint8Array(bitsByteLength(this.#pageCount()));
+		return this.#pinned();
 	}
 
 	async begin(missing: PageBits, onFault: (pageIndex: number) => void): Promise<void> {

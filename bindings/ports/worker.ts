@@ -7,7 +7,7 @@ export interface WorkerPort {
 }
 
 /** The worker entries that exist; each platform has one file per role. */
-export type WorkerRole = "wasm-guest" | "qemu-ram";
+export type WorkerRole = "wasm-guest" | "v86-guest" | "qemu-ram";
 
 /** The near side of a worker. */
 export interface WorkerThread {

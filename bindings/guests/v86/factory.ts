@@ -35,30 +35,11 @@ export class V86GuestFactory implements GuestFactory {
 	}
 
 	check(layout: GuestLayout, options: SetUpOptions = {}): readonly Obstacle[] {
-		const obstacles: Obstacle[] = [];
-		const add = (fact: string, message: string): void => void obstacles.push({ fact, message });
-		if (layout.kind !== this.kind) {
-			add("kind", `the source is a ${layout.kind} guest, this target takes v86 guests`);
-			return obstacles;
-		}
-		const { largestMemoryByteLength = LARGEST_MEMORY_BYTES } = this.#options;
-		if (layout.pageBytes !== PAGE_BYTES)
-			add("pageBytes", `the source has pages of ${layout.pageBytes} bytes, this target ${PAGE_BYTES}`);
-		if (layout.pageCount * PAGE_BYTES > largestMemoryByteLength)
-			add(
-				"pageCount",
-				`the source has ${layout.pageCount} pages, this target takes ${largestMemoryByteLength / PAGE_BYTES}: raise largestMemoryByteLength`,
-			);
-		if (layout.facts.v86 !== V86_VERSION)
-			add("v86", `the source runs v86 ${layout.facts.v86}, this target ${V86_VERSION}: run the same on both sides`);
-		const { time, compile } = layout.facts;
-		if (time !== "real" && time !== "counted") add("time", `a clock that is '${time}' is not known here`);
-		if (compile !== "true" && compile !== "false") add("compile", `'${compile}' is neither true nor false`);
-		const problem = obstacles.length === 0 ? hardwareProblem(this.#hardwareOf(layout)) : undefined;
-		if (problem !== undefined) add("hardware", problem);
-		if (options.faulting)
-			add("faulting", "a v86 guest on its host's own thread cannot wait for pages: use pre-copy or stop-and-copy");
-		return obstacles;
+		const obstacles = v86Obstacles(layout, this.#options);
+		if (options.faulting !== true) return obstacles;
+		const message =
+			"a v86 guest on its host's own thread cannot wait for pages: take a V86WorkerGuestFactory here, or use pre-copy or stop-and-copy";
+		return [...obstacles, { fact: "faulting", message }];
 	}
 
 	missing(): readonly string[] {
@@ -72,22 +53,51 @@ export class V86GuestFactory implements GuestFactory {
 		options?: SetUpOptions,
 	): Promise<PreparedTarget & { readonly guest: V86Guest }> {
 		const startedMs = this.#options.clock.now();
-		const [obstacle] = this.check(layout, options);
-		if (obstacle !== undefined) {
-			const code = obstacle.fact === "pageCount" ? "too-large" : "incompatible";
-			throw new GuestError(code, `${obstacle.fact}: ${obstacle.message}`);
-		}
-		const guest = await V86Guest.build(this.#hardwareOf(layout), this.#options);
+		checkSetUp(this.check(layout, options));
+		const guest = await V86Guest.build(hardwareFor(layout, this.#options), this.#options);
 		return { guest, setupMs: this.#options.clock.now() - startedMs };
 	}
+}
 
-	#hardwareOf({ pageCount, facts }: GuestLayout): V86Hardware {
-		const { time, compile } = this.#options;
-		return {
-			memoryByteLength: pageCount * PAGE_BYTES,
-			vgaMemoryByteLength: Number(facts.vgaMemory),
-			time: time ?? (facts.time === "counted" ? "counted" : "real"),
-			compile: compile ?? facts.compile === "true",
-		};
+/** Why no guest of this layout can be built here. */
+export function v86Obstacles(layout: GuestLayout, options: V86GuestFactoryOptions): readonly Obstacle[] {
+	const obstacles: Obstacle[] = [];
+	const add = (fact: string, message: string): void => void obstacles.push({ fact, message });
+	if (layout.kind !== "v86") {
+		add("kind", `the source is a ${layout.kind} guest, this target takes v86 guests`);
+		return obstacles;
 	}
+	const { largestMemoryByteLength = LARGEST_MEMORY_BYTES } = options;
+	if (layout.pageBytes !== PAGE_BYTES)
+		add("pageBytes", `the source has pages of ${layout.pageBytes} bytes, this target ${PAGE_BYTES}`);
+	if (layout.pageCount * PAGE_BYTES > largestMemoryByteLength)
+		add(
+			"pageCount",
+			`the source has ${layout.pageCount} pages, this target takes ${largestMemoryByteLength / PAGE_BYTES}: raise largestMemoryByteLength`,
+		);
+	if (layout.facts.v86 !== V86_VERSION)
+		add("v86", `the source runs v86 ${layout.facts.v86}, this target ${V86_VERSION}: run the same on both sides`);
+	const { time, compile } = layout.facts;
+	if (time !== "real" && time !== "counted") add("time", `a clock that is '${time}' is not known here`);
+	if (compile !== "true" && compile !== "false") add("compile", `'${compile}' is neither true nor false`);
+	const problem = obstacles.length === 0 ? hardwareProblem(hardwareFor(layout, options)) : undefined;
+	if (problem !== undefined) add("hardware", problem);
+	return obstacles;
+}
+
+/** @throws {GuestError} for the first obstacle */
+export function checkSetUp([obstacle]: readonly Obstacle[]): void {
+	if (obstacle === undefined) return;
+	const code = obstacle.fact === "pageCount" ? "too-large" : "incompatible";
+	throw new GuestError(code, `${obstacle.fact}: ${obstacle.message}`);
+}
+
+/** The machine that such a guest needs here. */
+export function hardwareFor({ pageCount, facts }: GuestLayout, { time, compile }: V86GuestFactoryOptions): V86Hardware {
+	return {
+		memoryByteLength: pageCount * PAGE_BYTES,
+		vgaMemoryByteLength: Number(facts.vgaMemory),
+		time: time ?? (facts.time === "counted" ? "counted" : "real"),
+		compile: compile ?? facts.compile === "true",
+	};
 }

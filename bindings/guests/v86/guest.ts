@@ -87,7 +87,7 @@ export class V86Guest implements LeavingGuest {
 	readonly serial: V86SerialPort;
 	readonly network: V86NetworkCard;
 	/** It can be left behind by post-copy; to run while pages are missing it must live in a worker (V86WorkerGuest). */
-	readonly leaving: LeaveControl = { pinned: () => Promise.resolve(this.#pinned()) };
+	readonly leaving: LeaveControl = { pinned: () => Promise.resolve(pinnedPages(this.#machine.pageCount)) };
 	/**
 	 * Pages that are missing: for the worker that this guest lives in.
 	 * @internal
@@ -113,7 +113,7 @@ export class V86Guest implements LeavingGuest {
 		this.#work = new PageWork(machine);
 		this.missing = missing;
 		missing.connect(machine, this.#work.engine);
-		this.#devices = new DeviceState(machine, this.#work.engine);
+		this.#devices = new DeviceState(machine, this.#work.engine, this.#work.kernels);
 		this.#slices = new Slices(options.clock, options.sliceMs ?? USUAL_SLICE_MS, () => this.#status === "running");
 		const run = <T>(job: () => Generator<void, T>): Promise<T> => this.#run(job);
 		this.dirty = new V86DirtyLog(machine, this.#work, run, options.tracker ?? "page-walk", () =>
@@ -303,12 +303,6 @@ export class V86Guest implements LeavingGuest {
 		this.#network.open = open;
 	}
 
-	#pinned(): PageBits {
-		const bits = new Uint8Array(Math.ceil(this.#machine.pageCount / 8));
-		bits[V86_PINNED_PAGE >>> 3]! |= 1 << (V86_PINNED_PAGE & 7);
-		return bits;
-	}
-
 	#makePages(): PromptPages {
 		const work = this.#work;
 		const isPaused = (): boolean => this.#status !== "running";
@@ -426,6 +420,13 @@ class Ends {
 	connect(machine: V86Machine): void {
 		this.#machine = machine;
 	}
+}
+
+/** What a v86 guest cannot wait for. */
+export function pinnedPages(pageCount: number): PageBits {
+	const bits = new Uint8Array(Math.ceil(pageCount / 8));
+	bits[V86_PINNED_PAGE >>> 3]! |= 1 << (V86_PINNED_PAGE & 7);
+	return bits;
 }
 
 /** What is built, with what was left out. @throws RangeError naming the argument */

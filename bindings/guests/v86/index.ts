@@ -13,3 +13,6 @@ export type { V86Firmware, V86Linux } from "./machine.ts";
 export type { V86NetworkCard } from "./network-card.ts";
 export { loadV86 } from "./package.ts";
 export type { V86SerialPort } from "./serial-port.ts";
+export { V86WorkerGuestFactory, type V86WorkerGuestFactoryOptions } from "./worker-factory.ts";
+export { type StartV86WorkerGuestOptions, V86WorkerGuest, type V86WorkerGuestOptions } from "./worker-guest.ts";
+export type { V86Progress } from "./worker-protocol.ts";

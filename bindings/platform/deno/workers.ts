@@ -8,6 +8,10 @@ const ENTRIES: Readonly<Record<WorkerRole, URL>> = {
 		import.meta.url.endsWith(".ts") ? "./wasm-guest-deno-worker.ts" : "./wasm-guest-deno-worker.js",
 		import.meta.url,
 	),
+	"v86-guest": new URL(
+		import.meta.url.endsWith(".ts") ? "./v86-guest-deno-worker.ts" : "./v86-guest-deno-worker.js",
+		import.meta.url,
+	),
 	"qemu-ram": new URL(
 		import.meta.url.endsWith(".ts") ? "./qemu-ram-deno-worker.ts" : "./qemu-ram-deno-worker.js",
 		import.meta.url,

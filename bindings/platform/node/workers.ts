@@ -9,6 +9,10 @@ const ENTRIES: Readonly<Record<WorkerRole, URL>> = {
 		import.meta.url.endsWith(".ts") ? "./wasm-guest-node-worker.ts" : "./wasm-guest-node-worker.js",
 		import.meta.url,
 	),
+	"v86-guest": new URL(
+		import.meta.url.endsWith(".ts") ? "./v86-guest-node-worker.ts" : "./v86-guest-node-worker.js",
+		import.meta.url,
+	),
 	"qemu-ram": new URL(
 		import.meta.url.endsWith(".ts") ? "./qemu-ram-node-worker.ts" : "./qemu-ram-node-worker.js",
 		import.meta.url,

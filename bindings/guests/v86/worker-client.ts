@@ -1,0 +1,128 @@
+// The near end of the channel to a v86 guest's worker: each request gets its answer by id; when the worker ends, all that wait
+// learn it.
+import type { WorkerThread } from "../../ports/worker.ts";
+import { restoreError } from "../error-record.ts";
+import type { FaultMessage } from "../fault-work.ts";
+import type { FaultedWorker } from "../inbox-faults.ts";
+import type { GuestReport, HostMessage, Jobs, StartOrder, WorkerMessage } from "./worker-protocol.ts";
+
+/** What the client tells its owner. */
+export interface WorkerEvents {
+	/** News of the guest, before the request that brought it resolves. */
+	onReport(report: GuestReport): void;
+	onSerial(text: string): void;
+	onFrame(frame: Uint8Array<ArrayBuffer>): void;
+	onFaultMessage(message: FaultMessage): void;
+	/** The worker ended by itself. */
+	onEnd(error: unknown): void;
+}
+
+interface Pending {
+	resolve(value: unknown): void;
+	reject(error: unknown): void;
+}
+
+/** See the head of this file. */
+export class WorkerClient implements FaultedWorker {
+	readonly #thread: WorkerThread;
+	readonly #events: WorkerEvents;
+	readonly #pending = new Map<number, Pending>();
+	#nextId = 1;
+	#ended: Error | undefined;
+
+	constructor(thread: WorkerThread, events: WorkerEvents) {
+		this.#thread = thread;
+		this.#events = events;
+		// allowed (cast): the worker runs worker-side.ts of the same release, which posts nothing else
+		thread.onMessage = (message) => this.#receive(message as WorkerMessage);
+		thread.onEnd = (error) => events.onEnd(error);
+	}
+
+	/** Set once the worker is of no more use: what every later request rejects with. */
+	get ended(): Error | undefined {
+		return this.#ended;
+	}
+
+	/** @throws what the guest's building throws */
+	async start(order: StartOrder): Promise<void> {
+		await this.#send((id) => ({ kind: "start", id, order }));
+	}
+
+	/** Has something done. @param transfer - buffers that go along */
+	run<Name extends keyof Jobs>(
+		name: Name,
+		order: Jobs[Name]["order"],
+		transfer: readonly ArrayBuffer[] = [],
+	): Promise<Jobs[Name]["result"]> {
+		// allowed (cast): an order of this name, answered by its result: TypeScript follows neither through the generic
+		const message = (id: number) => ({ kind: "job", id, job: { name, ...order } }) as unknown as HostMessage;
+		// allowed (cast): the same
+		return this.#send(message, transfer) as Promise<Jobs[Name]["result"]>;
+	}
+
+	/** Sends what has no answer. */
+	post(message: Extract<HostMessage, { readonly kind: "serial" | "frame" | "inbox" }>): void {
+		if (this.#ended === undefined) this.#thread.post(message);
+	}
+
+	async beginFaults(...[shared, missing]: Parameters<FaultedWorker["beginFaults"]>): Promise<void> {
+		await this.run("begin-faults", { shared, missing });
+	}
+
+	async endFaults(): Promise<void> {
+		await this.run("end-faults", {});
+	}
+
+	nudge(): void {
+		this.post({ kind: "inbox" });
+	}
+
+	/** No more answers: everything pending and everything later rejects with `reason`. The first reason stays. */
+	end(reason: Error): void {
+		this.#ended ??= reason;
+		const waiting = [...this.#pending.values()];
+		this.#pending.clear();
+		for (const { reject } of waiting) reject(this.#ended);
+	}
+
+	/** Ends the worker. */
+	terminate(): Promise<void> {
+		return this.#thread.terminate();
+	}
+
+	#send(message: (id: number) => HostMessage, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
+		return new Promise((resolve, reject) => {
+			if (this.#ended !== undefined) return reject(this.#ended);
+			const id = this.#nextId++;
+			this.#pending.set(id, { resolve, reject });
+			try {
+				this.#thread.post(message(id), transfer);
+			} catch (error) {
+				this.#pending.delete(id);
+				reject(error);
+			}
+		});
+	}
+
+	#receive(message: WorkerMessage): void {
+		switch (message.kind) {
+			case "serial":
+				this.#events.onSerial(message.text);
+				break;
+			case "frame":
+				this.#events.onFrame(message.frame);
+				break;
+			case "reply":
+			case "failure": {
+				this.#events.onReport(message.report);
+				const pending = this.#pending.get(message.id);
+				this.#pending.delete(message.id);
+				if (message.kind === "reply") pending?.resolve(message.value);
+				else pending?.reject(restoreError(message.error));
+				break;
+			}
+			default:
+				this.#events.onFaultMessage(message);
+		}
+	}
+}

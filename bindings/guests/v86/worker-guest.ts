@@ -1,0 +1,283 @@
+/**
+ * A PC in v86 as a guest in a worker thread: the same machine as {@link V86Guest}, which may also run while pages are missing.
+ * There it stands still where it touches one, and its host does not.
+ *
+ *   host: this ── jobs ──▶ worker: V86Guest, its pages, its dirty log
+ *         inbox of pages ─────────▶ page walk: the page is missing ─▶ stands still until it is there
+ *
+ * Its layout is a V86Guest's: either moves to either. What is asked while the guest stands still is answered when it goes on.
+ */
+import type { Clock } from "../../ports/clock.ts";
+import type { FaultingGuest } from "../../ports/faulting-guest.ts";
+import { GuestError, type GuestState, type Interruptions, PAGE_BYTES, type PauseOptions } from "../../ports/guest.ts";
+import type { WorkerPort } from "../../ports/worker.ts";
+import { InboxFaults } from "../inbox-faults.ts";
+import { checkVersion } from "./emulator.ts";
+import { hardwareOf, pinnedPages, type StartV86GuestOptions, type V86GuestOptions } from "./guest.ts";
+import { throwLater } from "./listeners.ts";
+import { compiledModule, type V86Firmware, type V86Hardware } from "./machine.ts";
+import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
+import { SerialPort, type V86SerialPort } from "./serial-port.ts";
+import { WorkerClient } from "./worker-client.ts";
+import { WorkerDirtyLog, WorkerPages } from "./worker-pages.ts";
+import type { GuestReport, V86Progress } from "./worker-protocol.ts";
+
+/** What a guest in a worker needs wherever it runs. */
+export interface V86WorkerGuestOptions extends V86GuestOptions {
+	/** `localPlatform().workers`. The worker loads the package v86 itself. */
+	readonly workers: WorkerPort;
+}
+
+/** What {@link V86WorkerGuest.start} takes. */
+export interface StartV86WorkerGuestOptions extends StartV86GuestOptions, V86WorkerGuestOptions {}
+
+/**
+ * See the head of this file. Made by {@link V86WorkerGuest.start}, or by a V86WorkerGuestFactory as a target.
+ *
+ * @example
+ * ```ts ignore
+ * const { clock, files, workers } = localPlatform();
+ * const factory = new V86WorkerGuestFactory({ v86: await loadV86(files), clock, workers });
+ * const received = await receiveGuest({ link, factories: [factory], clock }); // post-copy's target
+ * ```
+ */
+export class V86WorkerGuest implements FaultingGuest {
+	readonly kind = "v86";
+	readonly pages: WorkerPages;
+	readonly dirty: WorkerDirtyLog;
+	readonly state: GuestState;
+	readonly faulting: InboxFaults;
+	readonly serial: V86SerialPort;
+	readonly network: V86NetworkCard;
+	readonly #worker: WorkerClient;
+	readonly #clock: Clock;
+	readonly #serial: SerialPort;
+	readonly #network: NetworkCard;
+	#report: GuestReport | undefined;
+	#status: "running" | "pausing" | "paused" | "gone" = "paused";
+	#pausing: Promise<void> | undefined;
+	#slicesMs: number[] = [];
+	#pauseWaitMs = 0;
+
+	private constructor({ workers, clock, onListenerError }: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+		const pageCount = memoryByteLength / PAGE_BYTES;
+		const report = onListenerError ?? throwLater;
+		this.#clock = clock;
+		this.#worker = new WorkerClient(workers.start("v86-guest"), {
+			onReport: (news) => this.#note(news),
+			onSerial: (text) => {
+				for (let index = 0; index < text.length; index++) this.#serial.put(text.charCodeAt(index));
+				this.#serial.flush();
+			},
+			onFrame: (frame) => {
+				this.#network.put(frame);
+				this.#network.flush();
+			},
+			onFaultMessage: (message) => this.faulting.hear(message),
+			onEnd: (error) => this.#crash(error),
+		});
+		const typed = (bytes: number[]): void => this.#worker.post({ kind: "serial", text: String.fromCharCode(...bytes) });
+		this.serial = this.#serial = new SerialPort(typed, report);
+		this.#network = new NetworkCard(
+			(frame) => this.#worker.post({ kind: "frame", frame: frame.slice() }),
+			() => this.#report?.macAddress ?? "",
+			report,
+		);
+		this.network = this.#seenNetwork();
+		// Whether the guest is paused is the worker's to know: it keeps what comes then.
+		this.#serial.open = true;
+		this.#network.open = true;
+		this.pages = new WorkerPages(this.#worker, pageCount);
+		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
+		this.state = this.#makeState();
+		this.faulting = new InboxFaults(
+			this.#worker,
+			() => pageCount,
+			() => clock.now(),
+			() => pinnedPages(pageCount),
+		);
+	}
+
+	/**
+	 * Builds a machine in a worker of its own and lets it boot.
+	 *
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; RangeError for a size
+	 */
+	static async start(options: StartV86WorkerGuestOptions): Promise<V86WorkerGuest> {
+		const guest = await V86WorkerGuest.build(hardwareOf(options), options, { firmware: options.firmware });
+		await guest.resume();
+		return guest;
+	}
+
+	/**
+	 * A paused machine: without firmware a target for pages and state, its RAM all zero.
+	 * @param made - `faulting`: it may have to run while pages are missing
+	 */
+	static async build(
+		hardware: V86Hardware,
+		options: V86WorkerGuestOptions,
+		made: { readonly firmware?: V86Firmware; readonly faulting?: boolean; readonly signal?: AbortSignal } = {},
+	): Promise<V86WorkerGuest> {
+		const { v86, sliceMs, tracker } = options;
+		const { firmware, faulting = false, signal } = made;
+		checkVersion(v86);
+		signal?.throwIfAborted();
+		const guest = new V86WorkerGuest(options, hardware);
+		const onAbort = (): void => guest.#end(new GuestError("gone", "the set-up was given up", signal?.reason));
+		signal?.addEventListener("abort", onAbort, { once: true });
+		try {
+			await guest.#worker.start({
+				...{ hardware, compiled: compiledModule(v86) },
+				...(firmware === undefined ? {} : { firmware }),
+				...(sliceMs === undefined ? {} : { sliceMs }),
+				...(tracker === undefined ? {} : { tracker }),
+			});
+			if (faulting) guest.faulting.prepare();
+			return guest;
+		} catch (error) {
+			guest.#end(error instanceof Error ? error : new GuestError("gone", `the start failed: ${String(error)}`, error));
+			await guest.#worker.terminate();
+			throw error;
+		} finally {
+			signal?.removeEventListener("abort", onAbort);
+		}
+	}
+
+	/** Where the guest is in its run. @throws {GuestError} `crashed`, `gone` */
+	progress(): Promise<V86Progress> {
+		return this.#worker.run("progress", {});
+	}
+
+	/**
+	 * Reads RAM as it is: physical addresses. Pages that are missing are waited for.
+	 * @throws RangeError beyond it; {@link GuestError} `crashed`, `gone`
+	 */
+	async readMemory(address: number, byteLength: number): Promise<Uint8Array<ArrayBuffer>> {
+		return (await this.#worker.run("read", { address, byteLength })).bytes;
+	}
+
+	/** Writes RAM, as a device would. @throws RangeError beyond it; {@link GuestError} `not-running`, `crashed`, `gone` */
+	async writeMemory(address: number, bytes: Uint8Array): Promise<void> {
+		await this.#worker.run("write", { address, bytes: bytes.slice() });
+	}
+
+	/**
+	 * Lets a paused guest make so many steps and stay paused: see V86Guest.
+	 * @throws {GuestError} `not-paused`, `crashed`, `gone`
+	 */
+	async advance(steps: number): Promise<void> {
+		await this.#worker.run("advance", { steps });
+	}
+
+	pause(options: PauseOptions): Promise<void> {
+		if (this.#pausing !== undefined) return this.#pausing;
+		if (this.#worker.ended !== undefined) return Promise.reject(this.#worker.ended);
+		if (this.#status === "paused") return Promise.resolve();
+		this.#pausing = this.#pause(options).finally(() => {
+			this.#pausing = undefined;
+		});
+		return this.#pausing;
+	}
+
+	async #pause({ deadlineMs, signal }: PauseOptions): Promise<void> {
+		signal?.throwIfAborted();
+		const startedMs = this.#clock.now();
+		const timer = new AbortController();
+		const giveUp = (): void => timer.abort();
+		signal?.addEventListener("abort", giveUp, { once: true });
+		this.#status = "pausing";
+		try {
+			const reached = this.#worker.run("pause", {}).then(() => true);
+			const late = this.#clock.sleep(deadlineMs, timer.signal).then(
+				() => false,
+				() => false,
+			);
+			if (!(await Promise.race([reached, late]))) {
+				reached.catch(() => undefined); // the caller learns of the deadline instead
+				signal?.throwIfAborted();
+				throw new GuestError("pause-deadline", `the guest's step did not end within ${deadlineMs} ms; it runs on`);
+			}
+			this.#status = "paused";
+			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, this.#clock.now() - startedMs);
+		} catch (error) {
+			// A pause that is reached late is undone: the worker sees both messages in this order.
+			if (this.#worker.ended === undefined) {
+				this.#worker.run("resume", {}).catch(() => undefined); // whoever calls next sees it
+				this.#status = "running";
+			}
+			throw error;
+		} finally {
+			signal?.removeEventListener("abort", giveUp);
+			timer.abort();
+		}
+	}
+
+	async resume(): Promise<void> {
+		if (this.#worker.ended !== undefined) throw this.#worker.ended;
+		if (this.#status === "running") return;
+		await this.#worker.run("resume", {});
+		this.#status = "running";
+	}
+
+	async discard(): Promise<void> {
+		if (this.#status === "gone") return;
+		this.#end(new GuestError("gone", "the guest has been discarded"));
+		await this.#worker.terminate();
+	}
+
+	takeInterruptions(): Interruptions {
+		const taken = { slicesMs: this.#slicesMs, pauseWaitMs: this.#pauseWaitMs };
+		this.#slicesMs = [];
+		this.#pauseWaitMs = 0;
+		return taken;
+	}
+
+	#makeState(): GuestState {
+		return {
+			layout: () => {
+				if (this.#report?.layout === undefined) throw new GuestError("gone", "the guest was never built");
+				return this.#report.layout;
+			},
+			capture: async () => (await this.#worker.run("capture", {})).bytes,
+			restore: async (bytes) => void (await this.#worker.run("restore", { bytes: bytes.slice() })),
+			resource: () => Promise.resolve(undefined),
+		};
+	}
+
+	#seenNetwork(): V86NetworkCard {
+		const card = this.#network;
+		const inWorker = (): number => this.#report?.badFrames ?? 0;
+		return {
+			get macAddress() {
+				return card.macAddress;
+			},
+			get badFrames() {
+				return card.badFrames + inWorker();
+			},
+			listen: (listener) => card.listen(listener),
+			deliver: (frame) => card.deliver(frame),
+		};
+	}
+
+	#note(report: GuestReport): void {
+		this.#report = report;
+		for (const sliceMs of report.slicesMs) if (this.#slicesMs.length < MAX_SLICES) this.#slicesMs.push(sliceMs);
+	}
+
+	#crash(cause: unknown): void {
+		if (this.#status === "gone") return;
+		const reason = cause instanceof Error ? cause.message : String(cause ?? "it ended by itself");
+		this.#end(new GuestError("crashed", `the guest's worker failed: ${reason}`, cause));
+		// It may have failed without ending: what cannot be talked to must not run on.
+		void this.#worker.terminate();
+	}
+
+	#end(error: Error): void {
+		this.#status = "gone";
+		this.#worker.end(error);
+		this.faulting.fail(error);
+	}
+}
+
+/** Slices kept between two {@link V86WorkerGuest.takeInterruptions}: two minutes of live work without a pause. */
+const MAX_SLICES = 65_536;

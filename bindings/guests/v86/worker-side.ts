@@ -1,0 +1,197 @@
+/**
+ * The far side of a v86 guest that lives in a worker: the guest itself (guest.ts), told what to do by messages. Here it may
+ * stand still for a page.
+ */
+
+import { type DirtyCursor, GuestError } from "../../ports/guest.ts";
+import type { HostFiles } from "../../ports/host-files.ts";
+import type { WorkerScope } from "../../ports/worker.ts";
+import { recordError } from "../error-record.ts";
+import { postFaultEvents } from "../fault-work.ts";
+import { V86Guest } from "./guest.ts";
+import { adoptModule } from "./machine.ts";
+import { loadV86 } from "./package.ts";
+import type { GuestReport, HostMessage, JobOrder, Jobs, StartOrder, WorkerMessage } from "./worker-protocol.ts";
+
+/** Starts the worker's side. A platform's worker entry calls this once. */
+export function startV86GuestWorker(scope: WorkerScope, files: Pick<HostFiles, "read">): void {
+	const worker = new GuestWorker(scope, files);
+	// allowed (cast): the host's side of the same release posts nothing else into this worker
+	scope.onMessage = (message) => worker.receive(message as HostMessage);
+}
+
+/** Answers messages. One guest per worker. */
+class GuestWorker {
+	readonly #scope: WorkerScope;
+	readonly #files: Pick<HostFiles, "read">;
+	readonly #cursors = new Map<number, DirtyCursor>();
+	#nextCursor = 1;
+	#guest: V86Guest | undefined;
+
+	constructor(scope: WorkerScope, files: Pick<HostFiles, "read">) {
+		this.#scope = scope;
+		this.#files = files;
+	}
+
+	receive(message: HostMessage): void {
+		switch (message.kind) {
+			case "start":
+				this.#answer(message.id, this.#start(message.order));
+				break;
+			case "job":
+				this.#answer(message.id, this.#job(message.job));
+				break;
+			case "serial":
+				this.#guest?.serial.write(message.text);
+				break;
+			case "frame":
+				this.#guest?.network.deliver(message.frame);
+				break;
+			case "inbox":
+				// What a batch was refused for has been said; a guest that has failed says so when it is asked for something.
+				this.#guest?.drainMissing().catch(() => undefined);
+		}
+	}
+
+	async #start({ hardware, compiled, firmware, ...options }: StartOrder): Promise<object> {
+		const v86 = await loadV86(this.#files);
+		adoptModule(v86, compiled);
+		const guest = await V86Guest.build(hardware, { ...options, v86, clock: this.#scope.clock }, firmware);
+		guest.serial.listen((text) => this.#post({ kind: "serial", text }));
+		guest.network.listen((frame) => this.#post({ kind: "frame", frame }, [frame.buffer]));
+		this.#guest = guest;
+		return {};
+	}
+
+	async #job(job: JobOrder): Promise<Jobs[keyof Jobs]["result"]> {
+		const guest = this.#guest;
+		if (guest === undefined) throw new GuestError("gone", "this worker has no guest");
+		switch (job.name) {
+			case "pause":
+				await guest.pause({ deadlineMs: Number.POSITIVE_INFINITY });
+				return {};
+			case "resume":
+				await guest.resume();
+				return {};
+			case "advance":
+				await guest.advance(job.steps);
+				return {};
+			case "progress": {
+				const { timeMs, steps, halted, instructions } = guest;
+				return { timeMs, steps, halted, instructions };
+			}
+			case "read":
+				return { bytes: guest.readMemory(job.address, job.byteLength) };
+			case "write":
+				guest.writeMemory(job.address, job.bytes);
+				return {};
+			case "capture":
+				return { bytes: (await guest.state.capture()).slice() };
+			case "restore":
+				await guest.state.restore(job.bytes);
+				return {};
+			case "begin-faults":
+				guest.missing.begin(
+					job.shared,
+					job.missing,
+					postFaultEvents((message) => this.#post(message)),
+				);
+				return {};
+			case "end-faults":
+				guest.missing.end();
+				return {};
+			case "encode":
+			case "apply":
+			case "hashes":
+			case "grow":
+				return this.#pageJob(guest, job);
+			default:
+				return this.#cursorJob(guest, job);
+		}
+	}
+
+	async #pageJob(
+		{ pages }: V86Guest,
+		job: Extract<JobOrder, { readonly name: "encode" | "apply" | "hashes" | "grow" }>,
+	): Promise<Jobs["encode" | "apply" | "hashes" | "grow"]["result"]> {
+		switch (job.name) {
+			case "encode": {
+				const { bytes, checksum, zeroPages, release } = await pages.encode(job.pageIndices, job);
+				const sent = bytes.slice();
+				release();
+				return { bytes: sent, checksum, zeroPages };
+			}
+			case "apply": {
+				const { buffer, byteLength, checksum } = job;
+				const applied = pages.apply({ bytes: new Uint8Array(buffer, 0, byteLength), checksum });
+				const refused = await applied.then(
+					() => undefined,
+					(error: unknown) => recordError(error),
+				);
+				return { buffer, refused };
+			}
+			case "hashes":
+				return { bytes: Uint8Array.from(await pages.hashes(job.firstPage, job.pageCount)) };
+			case "grow":
+				await pages.grow(job.pageCount);
+				return {};
+		}
+	}
+
+	async #cursorJob(
+		{ dirty }: V86Guest,
+		job: Extract<JobOrder, { readonly name: "open" | "peek" | "harvest" | "put-back" | "close" }>,
+	): Promise<Jobs["open" | "peek" | "harvest" | "put-back" | "close"]["result"]> {
+		if (job.name === "open") {
+			const cursor = this.#nextCursor++;
+			this.#cursors.set(cursor, await dirty.open());
+			return { cursor };
+		}
+		const cursor = this.#cursors.get(job.cursor);
+		if (cursor === undefined) throw new TypeError("this cursor is closed");
+		switch (job.name) {
+			case "peek":
+				return { bits: await cursor.peek(job.firstPage, job.pageCount, job.candidates) };
+			case "harvest":
+				return cursor.harvest();
+			case "put-back":
+				await cursor.putBack(job.bits);
+				return {};
+			case "close":
+				this.#cursors.delete(job.cursor);
+				await cursor.close();
+				return {};
+		}
+	}
+
+	#answer(id: number, work: Promise<unknown>): void {
+		work.then(
+			(value) => this.#post({ kind: "reply", id, value, report: this.#report() }, buffersOf(value)),
+			(error: unknown) => this.#post({ kind: "failure", id, error: recordError(error), report: this.#report() }),
+		);
+	}
+
+	#report(): GuestReport {
+		const guest = this.#guest;
+		return {
+			layout: guest?.state.layout(),
+			macAddress: guest?.network.macAddress ?? "",
+			badFrames: guest?.network.badFrames ?? 0,
+			tracker: guest?.dirty.tracker ?? "scan",
+			slicesMs: guest?.takeInterruptions().slicesMs ?? [],
+		};
+	}
+
+	#post(message: WorkerMessage, transfer: readonly ArrayBuffer[] = []): void {
+		this.#scope.post(message, transfer);
+	}
+}
+
+/** What a reply hands over instead of copying. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+	const { buffer, bytes }: Partial<Record<string, unknown>> = { ...(typeof value === "object" && value) };
+	return [buffer, bytes].flatMap((part) => {
+		const held = part instanceof Uint8Array ? part.buffer : part;
+		return held instanceof ArrayBuffer ? [held] : [];
+	});
+}
