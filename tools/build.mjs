@@ -91,10 +91,8 @@ async function buildDist() {
 		"guests-v86": "bindings/guests/v86/index.ts",
 		"host-node": "bindings/cli/host-node.ts",
 		"host-deno": "bindings/cli/host-deno.ts",
-		"v86-host-node": "bindings/cli/v86-host-node.ts",
-		"v86-host-deno": "bindings/cli/v86-host-deno.ts",
-		"qemu-host-node": "bindings/cli/qemu-host-node.ts",
-		"qemu-host-deno": "bindings/cli/qemu-host-deno.ts",
+		"machine-host-node": "bindings/cli/machine-host-node.ts",
+		"machine-host-deno": "bindings/cli/machine-host-deno.ts",
 	};
 	for (const name of existsSync("bindings/platform") ? readdirSync("bindings/platform", { recursive: true }) : [])
 		if (String(name).endsWith("-worker.ts"))

@@ -25,8 +25,7 @@ const denoEntries = () => [
 		"bindings/deno.ts",
 		"bindings/guests/v86/index.ts",
 		"bindings/cli/host-deno.ts",
-		"bindings/cli/v86-host-deno.ts",
-		"bindings/cli/qemu-host-deno.ts",
+		"bindings/cli/machine-host-deno.ts",
 	],
 	...projectFiles().filter((path) => /^bindings\/platform\/(deno\/.*|[^/]*)\.ts$/.test(path)),
 ];

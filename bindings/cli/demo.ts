@@ -12,10 +12,11 @@ import type { Platform } from "../ports/platform.ts";
 import { type ClientFigures, clientFigures } from "./client-figures.ts";
 import type { Display } from "./display.ts";
 import { hostCommand, programUrl } from "./executables.ts";
-import { HostEndedError, HostProcess } from "./host-process.ts";
+import { HostProcess } from "./host-process.ts";
+import { HostEndedError } from "./host-start.ts";
 import type { AgainOrder, FailureReport, HostEvent, MoveReport } from "./messages.ts";
 import { NumberedClient } from "./numbered-client.ts";
-import type { DemoOptions } from "./options.ts";
+import { type DemoOptions, pagesFollow } from "./options.ts";
 import { type Check, compareRuns, DIGEST_REQUEST, undisturbedRun } from "./verdict.ts";
 
 /** Without an answer for so long the client gives up, in ms: longer than any deadline of a move. */
@@ -420,9 +421,4 @@ function reception(target: HostProcess): Promise<Received> {
 			if (event.news === "paged") resolve({ outcome: "running", lostPages: event.missingPages });
 		});
 	});
-}
-
-/** Techniques whose target runs before its pages have come. */
-function pagesFollow(technique: DemoOptions["technique"]): boolean {
-	return technique === "post-copy" || technique === "hybrid";
 }

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { ProcessCommand } from "../ports/process.ts";
+import type { MachineName } from "./machine-messages.ts";
 import type { RuntimeName } from "./options.ts";
 import type { Workload } from "./workloads.ts";
 
@@ -27,13 +28,24 @@ const COMPILE_AT_SETUP = "--no-wasm-lazy-compilation";
 export function hostCommand(
 	runtime: RuntimeName,
 	dist: URL,
-	host: "host" | "v86-host" | "qemu-host" = "host",
+	host: "host" | "machine-host" = "host",
 ): Pick<ProcessCommand, "executable" | "args"> {
 	const entry = fileURLToPath(new URL(`${host}-${runtime}.js`, dist));
 	if (!existsSync(entry)) throw new MissingError(`${entry} is missing: build it with npm run build`);
 	if (runtime === "node") return { executable: process.execPath, args: [COMPILE_AT_SETUP, entry] };
 	const args = ["run", "--quiet", "--no-prompt", "--allow-all", `--v8-flags=${COMPILE_AT_SETUP}`, entry];
 	return { executable: denoExecutable(dist), args };
+}
+
+/** How processes with a machine are started, in each runtime. */
+export function machineCommand(
+	machine: MachineName,
+	dist: URL,
+): (runtime: RuntimeName) => Pick<ProcessCommand, "executable" | "args"> {
+	return (runtime) => {
+		const { executable, args } = hostCommand(runtime, dist, "machine-host");
+		return { executable, args: [...args, machine] };
+	};
 }
 
 /** @returns the URL of the built program. @throws {MissingError} when it, or the package that it wraps, is not there. */

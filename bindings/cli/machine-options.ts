@@ -1,13 +1,16 @@
 /** The options of `pageferry demo --guest v86|qemu`: words in, checked values out. */
 import { parseArgs } from "node:util";
-import type { Verification } from "../migration/metrics.ts";
-import { type RuntimeName, UsageError } from "./options.ts";
+import type { TechniqueName, Verification } from "../migration/metrics.ts";
+import type { PushOrder } from "../policies/push-order.ts";
+import type { MachineName } from "./machine-messages.ts";
+import { pagesFollow, pushOrder, type RuntimeName, TECHNIQUES, UsageError } from "./options.ts";
 
 /** What the demo does. */
 export interface MachineDemoOptions {
-	readonly guest: "v86" | "qemu";
-	readonly technique: "pre-copy" | "stop-and-copy";
-	/** A v86 machine starts in the command itself, on Node. */
+	readonly guest: MachineName;
+	readonly technique: TechniqueName;
+	/** Of post-copy and hybrid: in which order pages follow the guest. */
+	readonly push: PushOrder | undefined;
 	readonly from: RuntimeName;
 	readonly to: RuntimeName;
 	readonly verification: Verification;
@@ -18,12 +21,19 @@ export interface MachineDemoOptions {
 const OPTIONS = {
 	guest: { type: "string" },
 	technique: { type: "string", default: "pre-copy" },
+	push: { type: "string" },
 	from: { type: "string", default: "node" },
 	to: { type: "string", default: "node" },
 	verification: { type: "string", default: "full" },
 	bandwidth: { type: "string" },
 	json: { type: "string" },
 } as const;
+
+/** Why a machine cannot run at the target before its pages have come; a machine that can is not here. */
+const CANNOT_WAIT: Readonly<Partial<Record<MachineName, string>>> = {
+	qemu: "a Linux under QEMU cannot wait for pages, because that needs the system's userfaultfd",
+	v86: "a Linux in v86 runs on its host's own thread, which cannot stand still for a page",
+};
 
 /** Whether another guest than the usual WebAssembly program is asked for. */
 export function asksForGuest(args: readonly string[]): boolean {
@@ -45,13 +55,15 @@ export function parseMachineDemoOptions(args: readonly string[]): MachineDemoOpt
 	if (rate !== undefined && !(rate > 0))
 		throw new UsageError(`--bandwidth ${bandwidth}: must be a number of MB/s above 0`);
 	const guest = oneOf("--guest", values.guest, ["v86", "qemu"]);
-	const from = oneOf("--from", values.from, ["node", "deno"]);
-	if (guest === "v86" && from !== "node")
-		throw new UsageError(`--from ${from}: a Linux in v86 starts in the command itself, on Node`);
+	const technique = oneOf("--technique", values.technique, TECHNIQUES);
+	const obstacle = CANNOT_WAIT[guest];
+	if (pagesFollow(technique) && obstacle !== undefined)
+		throw new UsageError(`--guest ${guest} --technique ${technique}: ${obstacle}; use pre-copy or stop-and-copy`);
 	return {
 		guest,
-		from,
-		technique: oneOf("--technique", values.technique, ["pre-copy", "stop-and-copy"]),
+		technique,
+		push: pushOrder(values.push, technique),
+		from: oneOf("--from", values.from, ["node", "deno"]),
 		to: oneOf("--to", values.to, ["node", "deno"]),
 		verification: oneOf("--verification", values.verification, ["transport", "full"]),
 		bandwidthBytesPerMs: rate,

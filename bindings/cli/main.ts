@@ -14,7 +14,7 @@ import { runDemo } from "./demo.ts";
 import { createDisplay } from "./display.ts";
 import { messageWithCauses } from "./failure.ts";
 import { HELP } from "./help.ts";
-import { HostEndedError } from "./host-process.ts";
+import { HostEndedError } from "./host-start.ts";
 import { asksForGuest, type MachineDemoOptions, parseMachineDemoOptions } from "./machine-options.ts";
 import { type DemoOptions, parseDemoOptions, UsageError } from "./options.ts";
 import { lastWords, machineReport, report } from "./report.ts";

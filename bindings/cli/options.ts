@@ -44,12 +44,13 @@ export interface DemoOptions {
 const RUNTIMES: readonly RuntimeName[] = ["node", "deno"];
 const LINKS: readonly ("tcp" | "unix")[] = ["tcp", "unix"];
 const VERIFICATIONS: readonly Verification[] = ["transport", "full"];
-const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy", "post-copy", "hybrid"];
+export const TECHNIQUES: readonly TechniqueName[] = ["pre-copy", "stop-and-copy", "post-copy", "hybrid"];
 /** Techniques whose pages follow the guest. */
 const PUSHING: readonly TechniqueName[] = ["post-copy", "hybrid"];
 /** A guest that never touches some pages would be moving for ever: afterwards they are pushed, in ms from the switch. */
 const DEMAND_MS = 3000;
 const ORDERS: readonly PositionOrder[] = ["address", "lru"];
+/** By the name of `--push`. */
 const PUSH_ORDERS: ReadonlyMap<string, PushOrder> = new Map([
 	["demand", demandPaging(DEMAND_MS)],
 	["active", activePush()],
@@ -135,20 +136,26 @@ function workload(name: string): Workload {
 	return found;
 }
 
-function pushOrder(name: string | undefined, technique: TechniqueName): PushOrder | undefined {
+/** The value of `--push`. @throws {UsageError} */
+export function pushOrder(name: string | undefined, technique: TechniqueName): PushOrder | undefined {
 	if (name === undefined) return undefined;
 	const order = PUSH_ORDERS.get(name);
 	if (order === undefined) throw unknownValue("--push", name, [...PUSH_ORDERS.keys()]);
-	if (!PUSHING.includes(technique))
+	if (!pagesFollow(technique))
 		throw new UsageError(
 			`--push ${name}: ${technique} leaves no pages to push; use --technique ${PUSHING.join(" or ")}`,
 		);
 	return order;
 }
 
+/** Whether the target runs before its pages have come. */
+export function pagesFollow(technique: TechniqueName): boolean {
+	return PUSHING.includes(technique);
+}
+
 /** Of techniques whose pages follow the guest. */
 function following<Value>(option: string, technique: TechniqueName, value: Value): Value {
-	if (PUSHING.includes(technique)) return value;
+	if (pagesFollow(technique)) return value;
 	throw new UsageError(
 		`${option}: ${technique} leaves no pages to follow the guest; use --technique ${PUSHING.join(" or ")}`,
 	);
