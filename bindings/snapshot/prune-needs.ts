@@ -21,11 +21,16 @@ export function needsOf(catalog: Catalog, { manifest, table, chain }: Resolved):
 	for (const [slot, used] of table.usedEntries()) {
 		const pack = catalog.registry.get(slot);
 		objects.add(objectName(pack.identity));
-		const bits = new Uint8Array(Math.ceil(pack.entries / 8));
-		for (const { entry } of used) bits[entry >>> 3]! |= 1 << (entry & 7);
-		entries.set(slot, bits);
+		entries.set(slot, bitsOf(pack.entries, used));
 	}
 	return { manifest: objectName(manifest.reference.identity), objects, entries };
+}
+
+/** Entries of a pack as a set. @param count - how many the pack has. */
+export function bitsOf(count: number, used: Iterable<{ readonly entry: number }>): Uint8Array {
+	const bits = new Uint8Array(Math.ceil(count / 8));
+	for (const { entry } of used) bits[entry >>> 3]! |= 1 << (entry & 7);
+	return bits;
 }
 
 /** Entries in use by anybody, by the slot of their pack. */

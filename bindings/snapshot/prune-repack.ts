@@ -1,17 +1,19 @@
 /**
  * Packs contents anew whose packs have become thin, and makes the manifests that name them anew.
  *
- * Order: new packs durable → for each snapshot, parents first: its new manifest durable → its head moved by compare-and-set.
- * A head that somebody else has moved or removed meanwhile is left alone. Stored payloads are copied as they are.
+ * Order: new packs durable → all heads read → the reservation renewed, with the word that it moves heads → for each snapshot,
+ * parents first: its new manifest durable → its head moved by compare-and-set from what was read.
+ * A head that somebody else has moved, touched or removed meanwhile is left alone. Stored payloads are copied as they are.
+ *
+ * Heads are read before the renewal: a prune that sleeps and is given up finds its reservation gone, or every head touched
+ * (prune-writers.ts). In neither case does it point one to what was removed as a dead writer's.
  */
-import { MAX_BATCH_PAGES } from "../ports/guest.ts";
 import { objectName } from "./image.ts";
 import type { Location } from "./image-table.ts";
-import { assembleBatch, type BatchPart, BatchTable } from "./pack-batch.ts";
-import { spansOf } from "./pack-reader.ts";
-import { PackWriter } from "./pack-writer.ts";
+import { copyEntries } from "./pack-copy.ts";
 import { hasEntry, type Needs, needsOf, union } from "./prune-needs.ts";
 import type { Catalog, Resolved } from "./store-catalog.ts";
+import type { KeptHead } from "./store-heads.ts";
 import type { Reservation } from "./store-reservation.ts";
 import { storeManifest } from "./store-writer.ts";
 
@@ -75,39 +77,18 @@ async function copyContents(
 	thin: readonly number[],
 	signal: AbortSignal | undefined,
 ): Promise<Moves> {
-	const { objects, registry, packs: reader } = catalog;
-	const { engine } = catalog;
-	const fingerprint = (bytes: Uint8Array<ArrayBuffer>) => catalog.seal.fingerprint(bytes);
-	const writer = new PackWriter({ engine, objects, registry, reader, fingerprint }, reservation.id, 0);
-	const moves = new Map<number, Map<number, Location>>();
+	const writer = catalog.packWriter(reservation.id, 0);
+	const moves = new Map<number, ReadonlyMap<number, Location>>();
 	try {
 		for (const slot of thin) {
-			const bits = used.get(slot)!;
-			const index = await reader.index(slot);
-			const spans = spansOf(index).filter(({ first, count }) => anyOf(bits, first, count));
-			const places = new Map<number, Location>();
-			for await (const { span, frame } of reader.frames(slot, spans, { signal })) {
-				await reservation.renewIfDue();
-				const table = new BatchTable(frame.bytes, 0xffff_ffff, { object: objectName(registry.get(slot).identity) });
-				const wanted = Array.from({ length: span.count }, (_, i) => i).filter((i) => hasEntry(bits, span.first + i));
-				const parts: BatchPart[] = wanted.slice(0, MAX_BATCH_PAGES).map((i) => table.part(i));
-				const batch = assembleBatch(engine, parts);
-				const at = await writer.append(new BatchTable(batch.bytes, 0xffff_ffff), batch.checksum);
-				for (const [position, i] of wanted.entries())
-					places.set(span.first + i, { slot: at.slot, entry: at.entry + position });
-			}
-			moves.set(slot, places);
+			const wanted = { slot, bits: used.get(slot)! };
+			moves.set(slot, await copyEntries(catalog, wanted, writer, () => reservation.renewIfDue(), signal));
 		}
 		await writer.finish();
 		return moves;
 	} finally {
 		await writer.settle();
 	}
-}
-
-function anyOf(bits: Uint8Array, first: number, count: number): boolean {
-	for (let entry = first; entry < first + count; entry++) if (hasEntry(bits, entry)) return true;
-	return false;
 }
 
 /** @returns how many heads were moved. */
@@ -119,17 +100,17 @@ async function moveHeads(
 	signal: AbortSignal | undefined,
 ): Promise<number> {
 	const { catalog, reservation } = services;
+	const found = await inOrder(catalog, needs);
+	await reservation.announceMoves();
 	const moved = new Map<string, Resolved>();
 	let number = 0;
-	for (const id of await inOrder(catalog, needs)) {
+	for (const { id, raw, head } of found) {
 		signal?.throwIfAborted();
 		const own = needs.get(id);
-		const read = await catalog.heads.read(id);
-		if (own === undefined || read?.head.phase !== "kept") continue;
-		if (objectName(read.head.manifest.identity) !== own.manifest) continue; // somebody else has moved it
+		if (own === undefined || objectName(head.manifest.identity) !== own.manifest) continue; // somebody else has moved it
 		if (![...own.entries.keys()].some((slot) => thin.has(slot))) continue;
 		await reservation.renewIfDue();
-		const { manifest, table } = await catalog.resolve(read.head.manifest);
+		const { manifest, table } = await catalog.resolve(head.manifest);
 		const copy = table.copy(catalog.engine);
 		copy.relocate(({ slot, entry }) => moves.get(slot)?.get(entry));
 		const { base: _base, chain: _chain, ...common } = manifest.description;
@@ -140,24 +121,27 @@ async function moveHeads(
 			table: copy,
 			parent: common.parent === undefined ? undefined : moved.get(common.parent),
 		});
-		const { sequence } = read.head;
-		if (
-			(await catalog.heads.move(id, read.raw, { phase: "kept", sequence, manifest: next.manifest.reference })) ===
-			undefined
-		)
-			continue;
+		const to = { phase: "kept", sequence: head.sequence, manifest: next.manifest.reference } as const;
+		if ((await catalog.heads.move(id, raw, to)) === undefined) continue;
 		moved.set(id, next);
 		needs.set(id, needsOf(catalog, next));
 	}
 	return moved.size;
 }
 
-/** Ids by the order in which the snapshots were begun: a parent comes before its children. */
-async function inOrder(catalog: Catalog, needs: ReadonlyMap<string, Needs>): Promise<string[]> {
-	const sequences: { readonly id: string; readonly sequence: number }[] = [];
+/** A snapshot's head as it was read. */
+interface ReadKept {
+	readonly id: string;
+	readonly raw: Uint8Array;
+	readonly head: KeptHead;
+}
+
+/** Heads by the order in which the snapshots were begun: a parent comes before its children. */
+async function inOrder(catalog: Catalog, needs: ReadonlyMap<string, Needs>): Promise<ReadKept[]> {
+	const found: ReadKept[] = [];
 	for (const id of needs.keys()) {
 		const read = await catalog.heads.read(id);
-		if (read?.head.phase === "kept") sequences.push({ id, sequence: read.head.sequence });
+		if (read?.head.phase === "kept") found.push({ id, raw: read.raw, head: read.head });
 	}
-	return sequences.sort((a, b) => a.sequence - b.sequence).map(({ id }) => id);
+	return found.sort((a, b) => a.head.sequence - b.head.sequence);
 }

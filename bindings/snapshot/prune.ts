@@ -27,7 +27,7 @@ import { MAX_CONDEMNED } from "./image-limits.ts";
 import { type CondemnedItem, encodeCondemned, readCondemned } from "./prune-list.ts";
 import { type Needs, needsOf } from "./prune-needs.ts";
 import { type Repacked, repack } from "./prune-repack.ts";
-import type { WriterWatch } from "./prune-writers.ts";
+import { giveUp, type WriterWatch } from "./prune-writers.ts";
 import type { Catalog } from "./store-catalog.ts";
 import type { KeptHead, ReadHead } from "./store-heads.ts";
 import { infoOf, type SnapshotInfo } from "./store-info.ts";
@@ -85,11 +85,23 @@ const MAX_ATTEMPTS = 10;
 export async function pruneStore(services: PruneServices, options: PruneOptions = {}): Promise<Pruned> {
 	const { catalog, clock, random } = services;
 	const { reservation } = await Reservation.open(catalog.heads, { clock, random });
+	let pruned: Pruned;
 	try {
-		return await new Prune(services, options, reservation).run();
-	} finally {
-		await reservation.release();
+		pruned = await new Prune(services, options, reservation).run();
+	} catch (error) {
+		// Whoever has given this prune up may have removed what it was reading: then that is what happened.
+		const isGone = error instanceof SnapshotError && error.code === "missing";
+		const reason = isGone
+			? await reservation.renew().then(
+					() => error,
+					(lost: unknown) => lost,
+				)
+			: error;
+		await reservation.release().catch(() => undefined); // a later prune takes it for dead
+		throw reason;
 	}
+	await reservation.release();
+	return pruned;
 }
 
 class Prune {
@@ -99,6 +111,8 @@ class Prune {
 	readonly #reservation: Reservation;
 	/** What each kept head needs, by its id. It outlives the prune: what is known need not be read again. */
 	readonly #needs: Map<string, Needs>;
+	/** The generation of its own list. */
+	#published: number | undefined;
 
 	constructor(services: PruneServices, options: PruneOptions, reservation: Reservation) {
 		this.#services = services;
@@ -142,7 +156,7 @@ class Prune {
 	async #forget(found: readonly ReadHead[]): Promise<string[]> {
 		const { heads } = this.#catalog;
 		const { watch } = this.#services;
-		for (const { id, raw } of watch.dead(found, this.#options.deadWriters)) await heads.remove(id, raw);
+		await giveUp(heads, watch.dead(found, this.#options.deadWriters));
 		const { keep } = this.#options;
 		if (keep === undefined) return [];
 		const kept = found.flatMap(({ id, raw, head }) => (head.phase === "kept" ? [{ id, raw, head }] : []));
@@ -164,6 +178,7 @@ class Prune {
 		const present = new Set(found.map(({ id }) => id));
 		for (const id of this.#needs.keys()) if (!present.has(id)) this.#needs.delete(id);
 		for (const { id, head } of found) {
+			await this.#reservation.renewIfDue();
 			if (head.phase === "kept") await this.#markOne({ id, head });
 			else this.#needs.delete(id);
 		}
@@ -217,7 +232,9 @@ class Prune {
 				.filter(({ name }) => !known.has(name) && name !== listName);
 			const items = [...old, ...added].slice(0, MAX_CONDEMNED);
 			if (added.length === 0 && before.list === undefined) return [];
-			if (await this.#publish(before, generation, items)) return items;
+			if (!(await this.#publish(before, generation, items))) continue;
+			this.#published = generation;
+			return items;
 		}
 		throw new SnapshotError("busy", "others prune the store at this moment; nothing was condemned");
 	}
@@ -272,8 +289,8 @@ class Prune {
 		const gone = new Set(deletable.map(({ name }) => name));
 		const rest = items.filter(({ name, identity }) => !gone.has(name) && !this.#isNeeded(identity));
 		const before = await this.#catalog.heads.condemned();
-		const isOurs = before.list === undefined || before.list.identity.creator === this.#reservation.id;
-		// Another prune has published a list of its own: it says what it must, and the next one takes ours out of it.
+		const isOurs = before.generation === this.#published;
+		// Another prune has published a list since: it says what it must, and the next one takes ours out of it.
 		if (isOurs && rest.length < items.length) await this.#publish(before, before.generation + 1, rest);
 	}
 }

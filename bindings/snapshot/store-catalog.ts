@@ -25,6 +25,7 @@ import {
 } from "./manifest.ts";
 import { PackReader } from "./pack-reader.ts";
 import { PackRegistry } from "./pack-registry.ts";
+import { PackWriter } from "./pack-writer.ts";
 import type { ManifestSeal } from "./seal.ts";
 import type { Heads, KeptHead } from "./store-heads.ts";
 import type { ObjectAccess, PlainObjects } from "./store-objects.ts";
@@ -85,6 +86,13 @@ export class Catalog {
 		this.#hasher.update(state);
 		this.#hasher.update(table.hashes.rangeBytes(0, table.pageCount));
 		return toHex(this.#hasher.digest());
+	}
+
+	/** Writes packs under a writer's name. @param expectedBytes - how much may come. */
+	packWriter(creator: string, expectedBytes: number): PackWriter {
+		const { engine, objects, registry, packs: reader } = this;
+		const fingerprint = (bytes: Uint8Array<ArrayBuffer>) => this.seal.fingerprint(bytes);
+		return new PackWriter({ engine, objects, registry, reader, fingerprint }, creator, expectedBytes);
 	}
 
 	/** A page that was stored as an LZ4 block. @throws Lz4Error */

@@ -58,10 +58,10 @@ export class Contents {
 	 * Code with this SHA-256 that the store has and a writer may refer to. It has been read once: whoever shares it gives no
 	 * bytes of his own that could take its place.
 	 */
-	async resource(hash: string, usable: ReadonlySet<string>): Promise<StoredResource | undefined> {
+	async resource(hash: string, { present }: UsableObjects): Promise<StoredResource | undefined> {
 		for (const resource of this.#resources.get(hash) ?? []) {
 			const name = objectName(resource.identity);
-			if (!usable.has(name)) continue;
+			if (!present.has(name)) continue;
 			if (this.#readable.has(name)) return resource;
 			try {
 				await this.#catalog.resource(resource);
@@ -113,10 +113,18 @@ export class Contents {
 	}
 }
 
-/** Names of the packs and the code that a writer with this reservation may refer to. */
-export async function usableObjects(catalog: Catalog, condemned: Condemned): Promise<ReadonlySet<string>> {
+/** See {@link usableObjects}. */
+export interface UsableObjects {
+	/** Names of the packs and the code that the writer may refer to. */
+	readonly present: ReadonlySet<string>;
+	/** Names of objects that it must never refer to, whoever else does. */
+	readonly condemned: ReadonlySet<string>;
+}
+
+/** What a writer with this reservation may refer to. */
+export async function usableObjects(catalog: Catalog, list: Condemned): Promise<UsableObjects> {
 	// The list of condemned objects is read before the others are listed: what leaves it in between has been deleted.
-	const dead = new Set((await readCondemned(catalog, condemned)).map(({ name }) => name));
+	const condemned = new Set((await readCondemned(catalog, list)).map(({ name }) => name));
 	const present = [...(await catalog.plain.list("pack")), ...(await catalog.plain.list("resource"))];
-	return new Set(present.map(objectName).filter((name) => !dead.has(name)));
+	return { present: new Set(present.map(objectName).filter((name) => !condemned.has(name))), condemned };
 }

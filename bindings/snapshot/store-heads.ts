@@ -2,14 +2,15 @@
  * The references of a snapshot store, and what they say. Everything else is immutable.
  *
  *   snapshots/heads/PLACE    free ─▶ writing ──(commit: one compare-and-set)──▶ kept ──(delete)──▶ free
- *                                       └────(abort; given up by a prune)──▶ free     kept ──(repacked)──▶ kept
+ *                                       └────(abort; given up by a prune)──▶ free     kept ──(repacked, touched)──▶ kept
  *   snapshots/condemned      generation n ──▶ generation n + 1 …
  *
  *   PLACE     8 hex digits. An id is 24 random hex digits and the place of its head; the head says the whole id. Places
  *             are used again, since a folder store keeps two empty folders for each name that has ever been a reference
  *
- *   writing   `seen`: the generation of condemned objects that the writer knows; `beat` grows while it lives
- *   kept      which manifest
+ *   writing   `seen`: the generation of condemned objects that the writer knows; `beat` grows while it lives; `moves`: it is a
+ *             prune that moves other heads, see prune-writers.ts
+ *   kept      which manifest; `touched` grows when what somebody else has read here must not count any more
  *
  * A reservation and the snapshot that it becomes are one reference: whoever gives a writer up moves it, and the commit of a
  * writer that comes back finds another value and fails. Values are JSON texts of a few hundred bytes.
@@ -32,13 +33,22 @@ const READS_AT_ONCE = 8;
 const FORMAT = 1;
 
 /** What a head says. */
-export type Head = { readonly phase: "writing"; readonly seen: number; readonly beat: number } | KeptHead;
+export type Head = WritingHead | KeptHead;
+
+/** A writer's reservation, or a prune's. */
+export interface WritingHead {
+	readonly phase: "writing";
+	readonly seen: number;
+	readonly beat: number;
+	readonly moves?: boolean;
+}
 
 /** The head of a snapshot. */
 export interface KeptHead {
 	readonly phase: "kept";
 	readonly sequence: number;
 	readonly manifest: ObjectReference;
+	readonly touched?: number;
 }
 
 /** A head as it was read: `raw` is what a compare-and-set expects. */
@@ -98,6 +108,16 @@ export class Heads {
 	async move(id: string, from: Uint8Array | undefined, to: Head): Promise<Uint8Array<ArrayBuffer> | undefined> {
 		const raw = encodeHead(id, to);
 		return (await this.#set(HEADS + placeOf(id), from, raw)) ? raw : undefined;
+	}
+
+	/** Gives the head of a snapshot another value that says the same: whoever expects the one before cannot move it. */
+	async touch(id: string): Promise<void> {
+		for (;;) {
+			const found = await this.read(id);
+			if (found?.head.phase !== "kept") return;
+			const touched = (found.head.touched ?? 0) + 1;
+			if ((await this.move(id, found.raw, { ...found.head, touched })) !== undefined) return;
+		}
 	}
 
 	/** Removes a head. @returns whether it still said what the caller has seen. */
@@ -173,11 +193,13 @@ function readHead(fields: Fields): Head {
 			phase: "writing",
 			seen: fields.integer("seen", 0, Number.MAX_SAFE_INTEGER),
 			beat: fields.integer("beat", 0, Number.MAX_SAFE_INTEGER),
+			...(fields.has("moves") ? { moves: fields.flag("moves") } : {}),
 		};
 	return {
 		phase: "kept",
 		sequence: fields.integer("sequence", 1, Number.MAX_SAFE_INTEGER),
 		manifest: readReference(fields.object("manifest"), "manifest"),
+		...(fields.has("touched") ? { touched: fields.integer("touched", 0, Number.MAX_SAFE_INTEGER) } : {}),
 	};
 }
 

@@ -27,6 +27,7 @@ export class Reservation {
 	readonly #clock: Clock;
 	#raw: Uint8Array<ArrayBuffer>;
 	#beat = 0;
+	#moves = false;
 	readonly #seen: number;
 	#renewedMs: number;
 	/** The head is a snapshot now, and no business of the writer's any more. */
@@ -58,10 +59,20 @@ export class Reservation {
 	/** Shows that the writer lives. @throws {SnapshotError} `expired`, `full`, `failed`. */
 	renew(): Promise<void> {
 		return this.#inTurn(async () => {
-			const next = { phase: "writing", seen: this.#seen, beat: ++this.#beat } as const;
+			const moves = this.#moves ? ({ moves: true } as const) : {};
+			const next = { phase: "writing", seen: this.#seen, beat: ++this.#beat, ...moves } as const;
 			this.#raw = this.#expect(await this.#heads.move(this.id, this.#raw, next));
 			this.#renewedMs = this.#clock.now();
 		});
+	}
+
+	/**
+	 * Says that heads of snapshots are going to be moved by whoever has this place, from what has been read of them *before*:
+	 * whoever gives it up then touches them first (prune-writers.ts). @throws as {@link renew}.
+	 */
+	announceMoves(): Promise<void> {
+		this.#moves = true;
+		return this.renew();
 	}
 
 	/** {@link renew} where it is time. */

@@ -26,12 +26,14 @@ import { MAX_CHAIN_LENGTH } from "./image-limits.ts";
 import { type Location, PageTable } from "./image-table.ts";
 import { type Description, type Manifest, type StoredResource, writeManifest } from "./manifest.ts";
 import { assembleBatch, type BatchPart, BatchTable, KINDS } from "./pack-batch.ts";
+import { copyEntries } from "./pack-copy.ts";
 import { PackDirectory } from "./pack-directory.ts";
 import { isSame, type PackIndex } from "./pack-index.ts";
 import type { PackReference } from "./pack-registry.ts";
-import { PackWriter } from "./pack-writer.ts";
+import type { PackWriter } from "./pack-writer.ts";
+import { bitsOf } from "./prune-needs.ts";
 import type { Catalog, Resolved } from "./store-catalog.ts";
-import type { Contents } from "./store-contents.ts";
+import type { Contents, UsableObjects } from "./store-contents.ts";
 import { infoOf, type SnapshotInfo } from "./store-info.ts";
 import type { Reservation } from "./store-reservation.ts";
 
@@ -78,7 +80,8 @@ export interface WriterParts {
 	readonly clock: Clock;
 	readonly reservation: Reservation;
 	readonly sequence: number;
-	readonly usable: ReadonlySet<string>;
+	/** What it may refer to, and what it may not although a parent does. */
+	readonly usable: UsableObjects;
 	readonly parent: Resolved | undefined;
 	readonly options: BeginOptions;
 	readonly known: readonly StoredResource[];
@@ -114,10 +117,7 @@ export class SnapshotWriter implements PageSink {
 		this.#table = parent === undefined ? new PageTable(this.#engine, 0) : parent.table.copy(this.#engine);
 		this.#table.grow(options.layout.pageCount);
 		this.#zeroHash = new Uint32Array(hash128(this.#engine, new Uint8Array(PAGE_BYTES)).buffer);
-		const { objects, registry, packs: reader } = catalog;
-		const fingerprint = (bytes: Uint8Array<ArrayBuffer>) => catalog.seal.fingerprint(bytes);
-		const packs = { engine: this.#engine, objects, registry, reader, fingerprint };
-		this.#packs = new PackWriter(packs, this.id, options.layout.pageCount * PAGE_BYTES);
+		this.#packs = catalog.packWriter(this.id, options.layout.pageCount * PAGE_BYTES);
 	}
 
 	/** Pages that the snapshot has so far. */
@@ -150,6 +150,24 @@ export class SnapshotWriter implements PageSink {
 			signal?.throwIfAborted();
 			this.#parts.catalog.checkPageCount(pageCount);
 			this.#table.grow(pageCount);
+		});
+	}
+
+	/**
+	 * Contents of the parent that are condemned are stored anew: nobody who has seen the list may refer to them, and nothing
+	 * would keep them once the parent is deleted. Called once, before anything is accepted.
+	 * @throws {SnapshotError} `missing` if the parent goes meanwhile; `full`, `failed`, `expired`.
+	 */
+	takeOverCondemned(): Promise<void> {
+		return this.#inTurn(async () => {
+			const { catalog, reservation, usable } = this.#parts;
+			for (const [slot, used] of this.#table.usedEntries()) {
+				const { identity, entries } = catalog.registry.get(slot);
+				if (!usable.condemned.has(objectName(identity))) continue;
+				const wanted = { slot, bits: bitsOf(entries, used) };
+				const moves = await copyEntries(catalog, wanted, this.#packs, () => reservation.renewIfDue());
+				this.#table.relocate((from) => (from.slot === slot ? moves.get(from.entry) : undefined));
+			}
 		});
 	}
 
@@ -286,7 +304,7 @@ export class SnapshotWriter implements PageSink {
 		const { catalog, usable } = this.#parts;
 		const { identity, sha256 } = catalog.registry.get(slot);
 		// A signed manifest names packs by SHA-256: one of which nobody knows it cannot be in it.
-		return usable.has(objectName(identity)) && (sha256 !== undefined || !catalog.seal.isRequired);
+		return usable.present.has(objectName(identity)) && (sha256 !== undefined || !catalog.seal.isRequired);
 	}
 
 	/** Whether the content there is this one, byte by byte. */
@@ -342,12 +360,19 @@ export class SnapshotWriter implements PageSink {
 			common,
 			state: new Uint8Array(state),
 			table: this.#table,
-			parent: this.#parts.parent,
+			parent: this.#buildsOn(),
 		});
 		await reservation.keep(sequence, manifest.manifest.reference);
 		catalog.remember(manifest);
 		for (const [slot, index] of this.#indexes) contents.add(slot, index);
 		return infoOf(manifest.manifest.description);
+	}
+
+	/** What the manifest may be a delta against: a parent none of whose manifests is condemned. */
+	#buildsOn(): Resolved | undefined {
+		const { parent, usable } = this.#parts;
+		const isCondemned = parent?.chain.some(({ reference }) => usable.condemned.has(objectName(reference.identity)));
+		return isCondemned === true ? undefined : parent;
 	}
 
 	#inTurn<Value>(work: () => Promise<Value>): Promise<Value> {

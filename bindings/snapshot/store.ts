@@ -18,6 +18,7 @@ import { PAGE_BYTES, type PageBits } from "../ports/guest.ts";
 import type { Random } from "../ports/random.ts";
 import type { Store } from "../ports/store.ts";
 import { exportImage, importImage, type StreamOptions } from "./export.ts";
+import { objectName } from "./image.ts";
 import { SnapshotError } from "./image-error.ts";
 import { DEFAULT_DIRECTORY_PAGES, DEFAULT_MAXIMUM_PAGES } from "./image-limits.ts";
 import type { StoredResource } from "./manifest.ts";
@@ -136,19 +137,21 @@ export class SnapshotStore {
 			clock: this.#clock,
 			random: this.#random,
 		});
+		let writer: SnapshotWriter | undefined;
 		try {
 			const usable = await usableObjects(catalog, condemned);
 			const sequence = (await this.#contents.refresh()) + 1;
 			const resolved = parent === undefined ? undefined : await catalog.resolveId(parent);
 			if (resolved !== undefined && resolved.table.pageCount > layout.pageCount)
 				throw new RangeError(`layout.pageCount: the parent has ${resolved.table.pageCount} pages`);
-			const known: StoredResource[] = [...(resolved?.manifest.description.resources ?? [])];
+			const ofParent = resolved?.manifest.description.resources ?? [];
+			const known: StoredResource[] = ofParent.filter(({ identity }) => !usable.condemned.has(objectName(identity)));
 			for (const { hash } of layout.resources) {
 				if (known.some((resource) => resource.hash === hash)) continue;
 				const stored = await this.#contents.resource(hash, usable);
 				if (stored !== undefined) known.push(stored);
 			}
-			return new SnapshotWriter({
+			writer = new SnapshotWriter({
 				catalog,
 				contents: this.#contents,
 				clock: this.#clock,
@@ -159,8 +162,11 @@ export class SnapshotStore {
 				options,
 				known,
 			});
+			await writer.takeOverCondemned();
+			return writer;
 		} catch (error) {
-			await reservation.release();
+			// What cannot be given up now is taken for dead by a later prune.
+			await (writer?.abort() ?? reservation.release()).catch(() => undefined);
 			throw error;
 		}
 	}

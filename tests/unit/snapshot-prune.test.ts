@@ -284,4 +284,55 @@ function bound(store: Store): Store {
 	};
 }
 
+/** A snapshot that needs what is condemned: its writer had begun before, and shared it. */
+async function withCondemnedContents(seed: number) {
+	const { random, open, store } = world(seed);
+	const [first, late, pruner, last] = [open(), open(), open(), open()];
+	const guest = guestOf(random, 30);
+	const { id } = await save(first, guest);
+	const begun = await late.begin({ layout: guest.state.layout() });
+	await first.delete(id);
+	assert.ok((await pruner.prune()).waitingObjects > 0, "condemned, and waiting for the writer under way");
+	await acceptPages(begun, guest);
+	const needy = await begun.commit({ state: guest.getState() });
+	assert.is(begun.figures.storedPages, 0, "everything is shared");
+	return { random, store, guest, needy, pruner, last };
+}
+
+test("a child of a snapshot that needs condemned contents stays when its parent goes", async () => {
+	const { guest, needy, pruner, last } = await withCondemnedContents(40);
+	const child = await last.begin({ layout: guest.state.layout(), parent: needy.id });
+	await pruner.delete(needy.id);
+	await pruner.prune();
+	const { id } = await child.commit({ state: guest.getState() });
+	await pruner.prune();
+	await last.verify(id);
+	assertIs(await restoreAll(last, id), remember(guest));
+});
+
+test("a child of a child of a snapshot that needs condemned contents stays when both go", async () => {
+	const { random, store, guest, needy, pruner, last } = await withCondemnedContents(41);
+	guest.write(0, random.fill(new Uint8Array(100)));
+	const middle = await save(last, guest, { parent: needy.id, pages: [0] });
+	const child = await last.begin({ layout: guest.state.layout(), parent: middle.id });
+	for (const { id } of [needy, middle]) await pruner.delete(id);
+	await pruner.prune();
+	const { id } = await child.commit({ state: guest.getState() });
+	await pruner.prune();
+	await last.verify(id);
+	assertIs(await restoreAll(last, id), remember(guest));
+	await last.delete(id);
+	await pruner.prune();
+	assert.equal(await everything(store), []);
+});
+
+test("a child whose parent goes while condemned contents are taken over is refused, and leaves nothing", async () => {
+	const { store, guest, needy, pruner, last } = await withCondemnedContents(42);
+	for (const pack of await packsOf(store)) await store.delete(pack);
+	await failsWith(SnapshotError, "missing", last.begin({ layout: guest.state.layout(), parent: needy.id }));
+	await pruner.delete(needy.id);
+	await pruner.prune();
+	assert.equal(await everything(store), []);
+});
+
 test.run();
