@@ -74,7 +74,9 @@ export class OrderWork {
 			const opened = this.#writes;
 			this.#writes = undefined;
 			// Behind this job, which must not wait for it.
-			void opened?.then(({ cursor }) => this.#parts.loop().job(() => this.#parts.work().close({ cursor })));
+			opened
+				?.then(({ cursor }) => this.#parts.loop().job(() => this.#parts.work().close({ cursor })))
+				.catch(() => undefined); // what was never opened, or went with the guest, need not be closed
 			return {};
 		}
 		sampler.stop();
@@ -91,14 +93,14 @@ export class OrderWork {
 		live().onArrive(variant, (page) => sampler.arrive(page));
 		this.#sampler = sampler;
 		await settleCode();
-		void this.#turns(sampler, ACCESS_TURN_MS, () => sampler.turn(work().pageCount));
+		this.#turns(sampler, ACCESS_TURN_MS, () => sampler.turn(work().pageCount)).catch(() => this.#giveUp(sampler));
 	}
 
 	#sampleWrites(): void {
 		const { loop, work } = this.#parts;
 		const sampler = new WriteSampler(work().pageCount);
 		this.#sampler = sampler;
-		void this.#harvest(sampler, loop(), work());
+		this.#harvest(sampler, loop(), work()).catch(() => this.#giveUp(sampler));
 	}
 
 	async #harvest(sampler: WriteSampler, loop: WorkLoop, work: PageWork): Promise<void> {
@@ -111,6 +113,16 @@ export class OrderWork {
 			const harvested = await loop.job(() => (this.#sampler === sampler ? work.harvest({ cursor }) : NOTHING));
 			sampler.note(harvested.bits);
 		});
+	}
+
+	/**
+	 * A sampler that fails between two messages must not bring the guest down with it: nobody waits for it. What it knew of the
+	 * order is all that is known (`knownPages` in a move's metrics says how much).
+	 */
+	#giveUp(sampler: AccessSampler | WriteSampler): void {
+		if (this.#sampler !== sampler) return;
+		if (sampler instanceof AccessSampler) sampler.stop();
+		else this.#sampler = undefined;
 	}
 
 	/** Ends a turn of a sampler again and again, as long as it is the one in use. */
