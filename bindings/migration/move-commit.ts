@@ -46,6 +46,7 @@ export async function commit(move: MoveContext): Promise<void> {
 		if (!(await move.ledger.step(move.moveId, "moving", "released")))
 			throw new MoveError("store", "the ledger has lost this move");
 		signal.throwIfAborted();
+		move.leaseGivenUp = true;
 		await lease?.lease.release(lease.grant);
 	});
 	await move.phases.run("go", move.deadlines.stallMs, async () => {

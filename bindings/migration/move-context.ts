@@ -56,6 +56,8 @@ export class MoveContext {
 	serving: ServingSession | undefined;
 	/** From here on the target may run. */
 	goSent = false;
+	/** From here on the grant that the move was given may end at any moment. */
+	leaseGivenUp = false;
 	/** Kept while nobody knows who runs the guest, and while the target needs its pages. */
 	hold: PauseHold | undefined;
 	pendingPages = 0;

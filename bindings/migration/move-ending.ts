@@ -1,7 +1,10 @@
 /** How a move ends at its source: the guest is given up, runs on here, or waits for a decision. See move.ts. */
+
+import { renewLease, takeAgain } from "../handover/lease-questions.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { pauseHoldOf } from "../handover/pause-turn.ts";
 import { withDeadline } from "../handover/phases.ts";
+import type { LeaseGrant } from "../ports/lease.ts";
 import type { MoveMetrics } from "./metrics.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { PostCopyResult } from "./results.ts";
@@ -41,30 +44,40 @@ export async function endFailed(move: MoveContext, error: MoveError): Promise<Po
 		() => undefined, // the peer that is not told finds out by its own deadline
 	);
 	move.services.link.abort(error);
-	const failure = await runOn(move, error);
-	return { outcome: "kept", moveId, error: failure, metrics };
+	const { error: failure, grant } = await runOn(move, error);
+	return { outcome: "kept", moveId, error: failure, metrics, ...(grant === undefined ? {} : { grant }) };
 }
 
-/** Before *go*: undoes what was done and lets the guest run on here. @returns the error, sharpened if it cannot run. */
-async function runOn(move: MoveContext, error: MoveError): Promise<MoveError> {
+/** Before *go*: undoes what was done and lets the guest run on here. @returns the error, sharpened if it cannot run, and the right to. */
+async function runOn(
+	move: MoveContext,
+	error: MoveError,
+): Promise<{ readonly error: MoveError; readonly grant?: LeaseGrant | undefined }> {
 	const { guest, lease } = move.services;
 	await move.iteration.close().catch(() => undefined); // a dead guest cannot detach; its own error is already here
+	let grant: LeaseGrant | undefined;
 	try {
 		if ((await move.ledger.read(move.moveId)) === "released") await move.ledger.step(move.moveId, "released", "kept");
 		else await move.ledger.step(move.moveId, "moving", "kept");
-		if (lease !== undefined && (await lease.lease.renew(lease.grant)) === undefined)
-			return new MoveError("lease", `${error.message}; the guest stays paused: its lease no longer holds`, {
-				phase: error.phase,
-				cause: error,
-			});
+		grant = await rightToRun(move);
+		if (lease !== undefined && grant === undefined) {
+			const message = `${error.message}; the guest stays paused: its lease no longer holds`;
+			return { error: new MoveError("lease", message, { phase: error.phase, cause: error }) };
+		}
 		// Another operation may hold the guest paused, which this move has not done yet.
 		if (move.hold !== undefined) await move.hold.resume();
 		else if (pauseHoldOf(guest) === undefined) await guest.resume();
-		return error;
+		return { error, grant };
 	} catch (cause) {
-		return new MoveError(error.code, `${error.message}; the guest could not be resumed: ${String(cause)}`, {
-			phase: error.phase,
-			cause,
-		});
+		const message = `${error.message}; the guest could not be resumed: ${String(cause)}`;
+		return { error: new MoveError(error.code, message, { phase: error.phase, cause }), grant };
 	}
+}
+
+/** The grant under which the guest may run on here; undefined if there is none. @throws {LeaseError} */
+async function rightToRun(move: MoveContext): Promise<LeaseGrant | undefined> {
+	const { clock, lease: held } = move.services;
+	if (held === undefined) return undefined;
+	const asking = { lease: held.lease, clock, answerMs: move.deadlines.releaseMs };
+	return move.leaseGivenUp ? takeAgain(asking, held.grant) : renewLease(asking, held.grant);
 }

@@ -8,6 +8,7 @@
  * If the target is gone for good only the caller can know; see {@link decideMove}.
  */
 import { Conversation } from "../handover/conversation.ts";
+import { acquireLease, LEASE_ANSWER_MS, releaseLease } from "../handover/lease-questions.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { endMoveHold, resumeAfterMove } from "../handover/pause-turn.ts";
@@ -62,7 +63,7 @@ export async function resolveMove(
 		if (answer.moveId !== moveId)
 			throw new MoveError("protocol", `asked about '${moveId}', answered about '${answer.moveId}'`);
 		if (answer.status === "running") return await decideMove(services, moveId, "moved");
-		if (answer.status === "declined") return await decideMove(services, moveId, "kept");
+		if (answer.status === "declined") return await decideMove(services, moveId, "kept", deadlineMs);
 		throw new MoveError(
 			"peer",
 			`the target knows nothing certain of the move '${moveId}' (${answer.status}): it keeps no durable ledger`,
@@ -79,13 +80,16 @@ export async function resolveMove(
  * does not run the guest and never will, `moved` that it does. Never say it by guessing: two running copies cannot be
  * merged. A guest whose pages a post-copy target needs is neither given up nor resumed this way: `recover` and `abandon` of
  * the move's result settle it.
+ * @param answerMs - how long the lease's keeper may take to answer, in ms; 10 000 by default.
+ * @throws {LeaseError} when it does not: nothing is decided then.
  */
 export async function decideMove(
 	services: ResolveServices,
 	moveId: string,
 	owner: "moved" | "kept",
+	answerMs: number = LEASE_ANSWER_MS,
 ): Promise<Resolution> {
-	const { guest, ledger, lease } = services;
+	const { guest, ledger, lease, clock } = services;
 	const owing = owingStage(guest);
 	if (owing === "running" || (owing === "unconfirmed" && owner === "moved"))
 		return {
@@ -98,14 +102,21 @@ export async function decideMove(
 		endMoveHold(guest);
 		return { outcome: "moved" };
 	}
-	const grant = await lease?.acquire();
-	if (lease !== undefined && grant === undefined)
+	const asking = lease === undefined ? undefined : { lease, clock, answerMs };
+	const grant = asking === undefined ? undefined : await acquireLease(asking);
+	if (asking !== undefined && grant === undefined)
 		return {
 			outcome: "unconfirmed",
 			error: new MoveError("lease", "somebody else holds the lease: the guest stays paused here"),
 		};
-	await ledger?.step(moveId, "released", "kept");
-	noteOwing(guest, undefined);
-	await resumeAfterMove(guest);
+	try {
+		await ledger?.step(moveId, "released", "kept");
+		noteOwing(guest, undefined);
+		await resumeAfterMove(guest);
+	} catch (error) {
+		// Nobody would know of the grant, and the next try would find the lease held.
+		if (asking !== undefined && grant !== undefined) await releaseLease(asking, grant);
+		throw error;
+	}
 	return { outcome: "kept", grant };
 }

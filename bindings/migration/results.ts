@@ -10,7 +10,14 @@ export type MoveResult =
 	/** The target runs the guest and has all of it; this copy is discarded. */
 	| { readonly outcome: "moved"; readonly moveId: string; readonly metrics: MoveMetrics }
 	/** The guest is here, and runs unless the error says that it cannot. */
-	| { readonly outcome: "kept"; readonly moveId: string; readonly error: MoveError; readonly metrics: MoveMetrics }
+	| {
+			readonly outcome: "kept";
+			readonly moveId: string;
+			readonly error: MoveError;
+			readonly metrics: MoveMetrics;
+			/** The right to run, if a lease governs the guest and this side has it: the grant that the move was given may not hold any more. */
+			readonly grant?: LeaseGrant;
+	  }
 	/** *go* may have arrived: the guest is paused here until it is settled, by `resolveMove` or the caller's decision. */
 	| {
 			readonly outcome: "unconfirmed";

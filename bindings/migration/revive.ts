@@ -6,6 +6,8 @@
  * Invariants: a dead target and a lost link look the same from here, so the right to run is never guessed; output that the
  * target has released is contained in what is revived, because it was released on our acknowledgement alone.
  */
+
+import { acquireLease, releaseLease } from "../handover/lease-questions.ts";
 import type { SourceLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { resumeAfterMove } from "../handover/pause-turn.ts";
@@ -21,6 +23,8 @@ export interface ReviveServices {
 	readonly ledger: SourceLedger;
 	/** Decides, where there is one. */
 	readonly lease: Lease | undefined;
+	/** How long its keeper may take to answer, in ms. */
+	readonly answerMs: number;
 	readonly moveId: string;
 }
 
@@ -51,20 +55,20 @@ export async function reviveGuest(services: ReviveServices, options: ReviveOptio
 		await resumeAfterMove(guest);
 		return grant;
 	} catch (error) {
-		if (grant !== undefined) await lease?.release(grant).catch(() => undefined); // it expires
+		if (lease !== undefined && grant !== undefined) await releaseLease({ ...services, lease }, grant);
 		throw error;
 	}
 }
 
 async function acquireInTime(
-	{ clock }: ReviveServices,
+	{ clock, answerMs }: ReviveServices,
 	lease: Lease,
 	{ waitMs = 0, signal }: ReviveOptions,
 ): Promise<LeaseGrant> {
 	const untilMs = clock.now() + waitMs;
 	for (;;) {
 		signal?.throwIfAborted();
-		const grant = await lease.acquire();
+		const grant = await acquireLease({ lease, clock, answerMs });
 		if (grant !== undefined) return grant;
 		if (clock.now() >= untilMs)
 			throw new MoveError(

@@ -196,7 +196,8 @@ export class ServingSession implements OwedPages {
 
 	async revive(options: ReviveOptions = {}): Promise<PostCopyResult> {
 		if (this.#active) throw new TypeError("revive: the pages are being served");
-		const { guest, clock, ledger, lease, iteration } = this.#context;
+		const { guest, clock, ledger, lease, iteration, deadlines } = this.#context;
+		const { releaseMs: answerMs } = deadlines;
 		const follower = this.#follower;
 		if (follower === undefined || !isStandbyGuest(guest))
 			throw new TypeError("revive: no checkpoints have come back from the target; abandon says that it is lost");
@@ -208,7 +209,7 @@ export class ServingSession implements OwedPages {
 					phase: "paging",
 				});
 			await follower.unfollow();
-			const grant = await reviveGuest({ guest, clock, ledger, lease, moveId }, options);
+			const grant = await reviveGuest({ guest, clock, ledger, lease, answerMs, moveId }, options);
 			const { lastEpoch: epoch } = follower;
 			const error = new MoveError("peer", `the target is gone: the guest runs here, from checkpoint ${epoch}`, {
 				phase: "paging",
@@ -266,12 +267,13 @@ export class ServingSession implements OwedPages {
 		const error = new MoveError("peer", message, { phase: "confirm" });
 		await this.#close(conversation);
 		const services = { guest, clock: this.#context.clock, ledger, ...(lease === undefined ? {} : { lease }) };
-		const resolution = await decideMove(services, this.moveId, "kept");
+		const resolution = await decideMove(services, this.moveId, "kept", this.#context.deadlines.releaseMs);
 		if (resolution.outcome !== "kept")
 			return this.unconfirmed(resolution.outcome === "unconfirmed" ? resolution.error : error, this.#bytesOnWire);
 		const metrics = this.#metrics();
 		await iteration.close();
-		return { outcome: "kept", moveId: this.moveId, error, metrics };
+		const { grant } = resolution;
+		return { outcome: "kept", moveId: this.moveId, error, metrics, ...(grant === undefined ? {} : { grant }) };
 	}
 
 	async #complete(conversation: Conversation): Promise<PostCopyResult> {

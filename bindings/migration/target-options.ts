@@ -35,7 +35,10 @@ export interface ReceiveOptions {
 	readonly idleMs?: number;
 	/** Longest silence of the source while pages travel, in ms: 10 s if left out. Then the link counts as lost. */
 	readonly stallMs?: number;
-	/** How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. */
+	/**
+	 * How long a verified guest waits for *go* before it is discarded, in ms: 30 s if left out. The lease's keeper may take as
+	 * long to answer, but no longer than 10 s.
+	 */
 	readonly readyMs?: number;
 	/** Output that may be held for a checkpoint, in bytes: 16 MiB if left out. See `GuestGate`. */
 	readonly heldOutputBytes?: number;

@@ -5,6 +5,7 @@
  * taken the word `running` in place of `ready`, and the lease (if there is one) is held. Anything else discards what
  * arrived, and `declined` then voids a late *go*. The order of records is judged by `target-states.ts` alone.
  */
+import { acquireLease, LEASE_ANSWER_MS, type LeaseAsking, releaseLease } from "../handover/lease-questions.ts";
 import { MoveLedger, type TargetLedger } from "../handover/ledger.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { toMoveError, withDeadline } from "../handover/phases.ts";
@@ -13,7 +14,7 @@ import { PageClient } from "../paging/page-client.ts";
 import { isFaultingGuest } from "../ports/faulting-guest.ts";
 import { isGatedGuest } from "../ports/gated-guest.ts";
 import type { Guest, GuestFactory, GuestLayout } from "../ports/guest.ts";
-import type { LeaseGrant } from "../ports/lease.ts";
+import type { Lease, LeaseGrant } from "../ports/lease.ts";
 import type { IncomingFrame, Link } from "../ports/link.ts";
 import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { type CheckpointInterval, decodeRecord, encodeRecord, type Record } from "../wire/records.ts";
@@ -293,7 +294,7 @@ class Reception {
 	async #activate(): Promise<void> {
 		const { lease } = this.#services;
 		if (lease !== undefined) {
-			this.#grant = await lease.acquire();
+			this.#grant = await acquireLease(this.#asking(lease));
 			if (this.#grant === undefined) throw new MoveError("lease", "somebody else holds the lease");
 		}
 		if (!(await this.#ledger.step(this.#moveId!, "ready", "running")))
@@ -314,7 +315,7 @@ class Reception {
 			const from = this.#state.name === "ready" || this.#state.name === "running" ? "ready" : "receiving";
 			await this.#ledger.step(this.#moveId, from, "declined").catch(() => false); // a dead store: `ready` never becomes `running`
 		}
-		if (this.#grant !== undefined) await lease?.release(this.#grant).catch(() => undefined); // it expires
+		if (lease !== undefined && this.#grant !== undefined) await releaseLease(this.#asking(lease), this.#grant);
 		await this.#guest?.discard().catch(() => undefined); // a crashed guest is gone already
 		const farewell = withDeadline(clock, { deadlineMs: FAREWELL_MS }, async () => {
 			await this.#send(lastWord(error));
@@ -323,6 +324,11 @@ class Reception {
 		await farewell.catch(() => undefined); // the source is gone, or will find out by its own deadline
 		this.#link.abort(error);
 		return { outcome: "discarded", moveId: this.#moveId, error };
+	}
+
+	#asking(lease: Lease): LeaseAsking {
+		const answerMs = Math.min(this.#options.readyMs ?? READY_MS, LEASE_ANSWER_MS);
+		return { lease, clock: this.#services.clock, answerMs };
 	}
 
 	#send(record: Record): Promise<void> {

@@ -36,6 +36,8 @@ async function runSeed(seed: number): Promise<{ world: CheckpointWorld; path: st
 	const orders = [activePush(), prepaging(), prepaging({ pivots: 2, order: "turns" }), demandPaging(60)];
 	const leased = pick(2) === 0;
 	const dies = pick(2) === 0;
+	// From some moment on the lease's keeper never answers who renews: refusals are what `cut` links are for.
+	const hangsAtMs = leased && pick(3) === 0 ? pick(150) : undefined;
 	const world = new CheckpointWorld({
 		seed,
 		leased,
@@ -51,6 +53,10 @@ async function runSeed(seed: number): Promise<{ world: CheckpointWorld; path: st
 			void world.clock.sleep(pick(120)).then(() => {
 				isDead = true;
 				world.killTarget();
+			});
+		if (hangsAtMs !== undefined)
+			void world.clock.sleep(hangsAtMs).then(() => {
+				world.lease!.renew = () => new Promise(() => undefined);
 			});
 		let result = await world.move((["post-copy", "hybrid"] as const)[pick(2)]!, {
 			push: orders[pick(orders.length)]!,

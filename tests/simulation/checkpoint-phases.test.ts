@@ -117,8 +117,13 @@ test("the target dies around go: unconfirmed, and the caller's word revives the 
 	assert.equal(world.violations, []);
 });
 
-for (const event of ["cut off", "frozen"] as const)
-	test(`a target that is ${event} stops and falls silent when its lease ends, and only then the source revives`, async () => {
+for (const [event, keeper] of [
+	["cut off", "refuses"],
+	["cut off", "never answers"],
+	["frozen", "refuses"],
+	["frozen", "never answers"],
+] as const)
+	test(`a target that is ${event} stops and falls silent when its lease ends (the keeper ${keeper}), and only then the source revives`, async () => {
 		const world = new CheckpointWorld({ seed: 50, leased: true, receive: { stallMs: 30 } });
 		await world.run(async () => {
 			const at = {
@@ -135,7 +140,8 @@ for (const event of ["cut off", "frozen"] as const)
 			assert.is(tooEarly.outcome, "interrupted");
 			assert.match(codeOf(tooEarly), /lease/);
 			// The keeper of the lease does not hear of the target any more.
-			world.lease!.renew = () => Promise.reject(new Error("out of reach"));
+			world.lease!.renew = () =>
+				keeper === "refuses" ? Promise.reject(new Error("out of reach")) : new Promise(() => undefined);
 			const revived = await world.revive(result.paging, LEASE_MS * 3);
 			assert.ok(revived.outcome === "revived", codeOf(revived));
 			assert.ok(revived.grant !== undefined && revived.grant.token > 1);

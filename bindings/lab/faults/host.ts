@@ -5,6 +5,7 @@
  *   up ⇄ frozen        its programs do nothing, and do it later
  *   up ──▶ crashed     its programs, its copies and what was in memory are gone; the disk stays for the host that starts next
  */
+import type { ManualLease } from "../../handover/manual-lease.ts";
 import { type Lease, LeaseError, type LeaseGrant } from "../../ports/lease.ts";
 import { type ByteRange, type Store, StoreError, type StoreErrorCode } from "../../ports/store.ts";
 import type { EventClock } from "../virtual-clock.ts";
@@ -160,40 +161,89 @@ export class HostDisk implements Store {
 	}
 }
 
+/**
+ * How a keeper of leases cannot be asked: it `refuses`; or no call settles, whether the question is never heard
+ * (`unheard`), heard and done (`unanswered`), or heard and done when this is over (`late`).
+ */
+export type LeaseSilence = "refuses" | "unheard" | "unanswered" | "late";
+
+/** A grant that nobody has heard of runs out after this, in ms. */
+export const ORPHAN_MS = 100;
+
 /** The keeper of the right to run, and who has it: for the referee. */
 export class LeaseKeeper {
-	/** Whether it can be asked now. */
-	isAway = false;
-	readonly #lease: Lease;
-	#holder: Host | undefined;
+	readonly #lease: ManualLease;
+	readonly #clock: EventClock;
+	#silence: LeaseSilence | undefined;
+	/** Questions that will be heard when the keeper is back. */
+	#late: (() => void)[] = [];
+	#holder: { readonly host: Host; readonly token: number } | undefined;
 
-	constructor(lease: Lease) {
+	constructor(lease: ManualLease, clock: EventClock) {
 		this.#lease = lease;
+		this.#clock = clock;
+	}
+
+	/** Whether it can be asked now, and how not. */
+	set silence(silence: LeaseSilence | undefined) {
+		this.#silence = silence;
+		if (silence !== "late") for (const question of this.#late.splice(0)) question();
 	}
 
 	get holder(): Host | undefined {
-		return this.#holder;
+		return this.#holder?.host;
 	}
 
 	/** The lease as a host sees it. */
 	for(host: Host): Lease {
-		const ask = async <T>(question: () => Promise<T>): Promise<T> => {
-			if (host.status === "crashed") return never();
-			if (this.isAway) throw new LeaseError("unavailable", "the lease's keeper does not answer");
-			return question();
-		};
-		const note = (grant: LeaseGrant | undefined): LeaseGrant | undefined => {
-			if (grant !== undefined) this.#holder = host;
-			return grant;
-		};
 		return {
-			acquire: () => ask(() => this.#lease.acquire().then(note)),
-			renew: (grant) => ask(() => this.#lease.renew(grant)),
-			release: (grant) =>
-				ask(() => {
-					if (this.#holder === host) this.#holder = undefined;
-					return this.#lease.release(grant);
-				}),
+			acquire: () =>
+				this.#ask(
+					host,
+					() => this.#acquire(host),
+					(grant) => this.#orphan(grant),
+				),
+			renew: (grant) => this.#ask(host, () => this.#lease.renew(grant)),
+			release: (grant) => this.#ask(host, () => this.#release(grant)),
 		};
+	}
+
+	async #ask<T>(
+		host: Host,
+		question: () => Promise<T>,
+		onUnanswered: (answer: T) => void = () => undefined,
+	): Promise<T> {
+		if (host.status === "crashed") return never();
+		const unanswered = (): void => void question().then(onUnanswered);
+		switch (this.#silence) {
+			case undefined:
+				return question();
+			case "refuses":
+				throw new LeaseError("unavailable", "the lease's keeper does not answer");
+			case "late":
+				this.#late.push(unanswered);
+				return never();
+			case "unanswered":
+				unanswered();
+				return never();
+			case "unheard":
+				return never();
+		}
+	}
+
+	async #acquire(host: Host): Promise<LeaseGrant | undefined> {
+		const grant = await this.#lease.acquire();
+		if (grant !== undefined) this.#holder = { host, token: grant.token };
+		return grant;
+	}
+
+	async #release(grant: LeaseGrant): Promise<void> {
+		if (this.#holder?.token === grant.token) this.#holder = undefined;
+		await this.#lease.release(grant);
+	}
+
+	/** Nobody knows that he holds this grant. */
+	#orphan(grant: LeaseGrant | undefined): void {
+		if (grant !== undefined) this.#clock.schedule(ORPHAN_MS, () => void this.#release(grant));
 	}
 }

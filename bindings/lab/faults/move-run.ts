@@ -25,7 +25,7 @@ import { SyntheticFactory } from "../synthetic-factory.ts";
 import { SyntheticGuest } from "../synthetic-guest.ts";
 import type { Workload } from "../workload.ts";
 import type { FaultRun } from "./findings.ts";
-import type { Host } from "./host.ts";
+import { type Host, ORPHAN_MS } from "./host.ts";
 import { Referee } from "./referee.ts";
 import { type FaultSchedule, MAXIMUM_PAGES, type MoveTechniqueName, PAGES } from "./schedule.ts";
 import { type Tampering, TwoHosts } from "./two-hosts.ts";
@@ -211,6 +211,7 @@ class MoveRun {
 	): Promise<PostCopyResult | "settled"> {
 		const { clock, target, targetRestarts } = this.#hosts;
 		if (this.#hosts.random.nextU32() % 2 === 0) await clock.sleep(this.#hosts.random.nextU32() % 100);
+		if (result.error.code === "lease") await clock.sleep(ORPHAN_MS); // somebody may hold it and not know
 		if (target.status === "crashed" && targetRestarts) this.#restartTarget();
 		if (target.status === "crashed" || (this.#targetWasLost && tries > 2)) return this.#decide(result.paging);
 		if (tries >= MAX_TRIES) {

@@ -12,4 +12,8 @@ export const REGRESSIONS: readonly FaultCase[] = [
 	{ technique: "history", workload: "growing", seed: 1649954761 },
 	// The disk is full when a history deletes what is beyond its bounds: one snapshot too many until the next.
 	{ technique: "history", workload: "kernel-compile", seed: 3516074380 },
+	// The lease's keeper never answers the renewal of a source that keeps its guest: the move did not end.
+	{ technique: "pre-copy", workload: "sequential-read", seed: 2128413995 },
+	// The disk is full when a source has taken the lease to run its guest on: nobody knew of that grant any more.
+	{ technique: "post-copy", workload: "web-server", seed: 2748058741 },
 ];

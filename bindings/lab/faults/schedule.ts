@@ -8,7 +8,7 @@ import type { Random } from "../../ports/random.ts";
 import { SAVE_PHASES, type SavePhase } from "../../snapshot/save-error.ts";
 import { SeededRandom } from "../seeded-random.ts";
 import { type ByteFault, drawFault, type StreamEnd } from "../stream-faults.ts";
-import type { DiskFault, HostName } from "./host.ts";
+import type { DiskFault, HostName, LeaseSilence } from "./host.ts";
 import type { WorkloadName } from "./workloads.ts";
 
 /** What hands a guest over. `pre-copy-switch` is pre-copy that goes on as post-copy. */
@@ -51,8 +51,8 @@ export type Fault =
 	| { readonly kind: "disk"; readonly host: HostName; readonly fault: DiskFault; readonly durationMs: number | null }
 	/** A host's clock leaps ahead. */
 	| { readonly kind: "clock-jump"; readonly host: HostName; readonly byMs: number }
-	/** The lease's keeper cannot be asked. */
-	| { readonly kind: "lease-away"; readonly durationMs: number | null }
+	/** The lease's keeper cannot be asked; see {@link LeaseSilence}. */
+	| { readonly kind: "lease-away"; readonly how: LeaseSilence; readonly durationMs: number | null }
 	/** The caller at the source cancels. */
 	| { readonly kind: "cancel" };
 
@@ -216,8 +216,9 @@ class Draw {
 			case "cancel":
 				return { kind };
 			case "stall":
-			case "lease-away":
 				return { kind, durationMs };
+			case "lease-away":
+				return { kind, durationMs, how: this.of(["refuses", "unheard", "unanswered", "late"] as const) };
 			case "partition":
 				return { kind, durationMs, from: this.of(["a", "b"] as const) };
 			case "freeze":

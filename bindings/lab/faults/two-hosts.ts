@@ -68,7 +68,7 @@ export class TwoHosts {
 		this.clock = new VirtualClock(real, { afterEvent: look });
 		this.random = new SeededRandom(schedule.seed);
 		this.findings = new Findings(() => this.clock.now());
-		this.keeper = schedule.leased ? new LeaseKeeper(this.lease) : undefined;
+		this.keeper = schedule.leased ? new LeaseKeeper(this.lease, this.clock) : undefined;
 		const store = (host: HostName): Store => {
 			const contents = new MemoryStore();
 			const broken = tampering.disk?.(contents, this.clock);
@@ -197,7 +197,7 @@ export class TwoHosts {
 				return;
 			}
 			case "lease-away":
-				this.#takeLeaseAway(fault.durationMs);
+				this.#takeLeaseAway(fault);
 				return;
 			case "cancel":
 				if (this.source.status === "up") this.#cancel.abort();
@@ -227,12 +227,12 @@ export class TwoHosts {
 		}
 	}
 
-	#takeLeaseAway(durationMs: number | null): void {
+	#takeLeaseAway({ how, durationMs }: Extract<Fault, { kind: "lease-away" }>): void {
 		const { keeper } = this;
 		if (keeper === undefined) return;
-		keeper.isAway = true;
+		keeper.silence = how;
 		this.#until(durationMs, () => {
-			keeper.isAway = false;
+			keeper.silence = undefined;
 		});
 	}
 
