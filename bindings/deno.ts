@@ -82,6 +82,7 @@ export {
 export type { TargetState } from "./migration/target-states.ts";
 // The network between guests.
 export { arpAnnouncement, rarpAnnouncement } from "./network/announce.ts";
+export { type OneMachineAddresses, oneMachine } from "./network/one-machine.ts";
 export type { OutputGate } from "./network/output-gate.ts";
 export { capture, pcapHeader, pcapRecord } from "./network/pcap.ts";
 export { type SwitchPort, type TappedFrame, VirtualSwitch, type VirtualSwitchOptions } from "./network/switch.ts";
@@ -99,6 +100,7 @@ export {
 export { WireError, type WireErrorCode } from "./network/wire-error.ts";
 export type { WireGate } from "./network/wire-gate.ts";
 export type { WirePortStatus, WireStatus } from "./network/wire-orders.ts";
+export { sweepWires } from "./network/wire-place.ts";
 export type { OpenUplink, Uplink } from "./network/wire-uplink.ts";
 export {
 	type DirtyTrace,

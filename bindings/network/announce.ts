@@ -22,10 +22,24 @@ export function rarpAnnouncement(address: string): Uint8Array<ArrayBuffer> {
  */
 export function arpAnnouncement(address: string, ip: string): Uint8Array<ArrayBuffer> {
 	const own = addressBytes(address);
-	const ownIp = ip.split(".").map(Number);
-	if (ownIp.length !== 4 || ownIp.some((part) => !(Number.isInteger(part) && part >= 0 && part <= 255)))
-		throw new RangeError(`ip: must be an IPv4 address, got ${ip}`);
+	const ownIp = ipBytes("ip", ip);
 	return arp(0x0806, 1, { own, ownIp, target: [0, 0, 0, 0, 0, 0], targetIp: ownIp });
+}
+
+/** Who has this IP? @param own - who asks @param ownIp - with which IP @param targetIp - four numbers, as the others */
+export function arpQuestion(
+	own: readonly number[],
+	ownIp: readonly number[],
+	targetIp: readonly number[],
+): Uint8Array<ArrayBuffer> {
+	return arp(0x0806, 1, { own, ownIp, target: [0, 0, 0, 0, 0, 0], targetIp });
+}
+
+/** @returns four numbers. @throws RangeError naming the argument */
+export function ipBytes(argument: string, ip: string): readonly number[] {
+	const bytes = /^\d+(\.\d+){3}$/.test(ip) ? ip.split(".").map(Number) : [];
+	if (bytes.length === 4 && bytes.every((part) => part <= 255)) return bytes;
+	throw new RangeError(`${argument}: must be an IPv4 address, got ${ip}`);
 }
 
 interface ArpFields {

@@ -13,12 +13,12 @@ import { FrameSender, isFrame, readFrames, writeFrame, writeOrder } from "./fram
 import { WireError } from "./wire-error.ts";
 import { WireGate } from "./wire-gate.ts";
 import { checkName, decodeAnswer, encodeOrder, WIRE_VERSION, type WireOrder, type WireStatus } from "./wire-orders.ts";
-import { ask, DEFAULT_WIRE_FOLDER, inTime, reach, wirePath } from "./wire-place.ts";
+import { ask, defaultWireFolder, inTime, reach, wirePath } from "./wire-place.ts";
 
 const AGAIN_MS = 200;
 
 /** Ports that a host needs for it; a platform has them all. */
-export type WireClientServices = Pick<Platform, "clock" | "connect">;
+export type WireClientServices = Pick<Platform, "clock" | "connect" | "files">;
 
 /** Which wire. */
 export type WirePlace =
@@ -49,21 +49,21 @@ export type ConnectWireOptions = WirePlace & {
  */
 export async function connectWire(services: WireClientServices, options: ConnectWireOptions): Promise<WirePort> {
 	checkName("port", options.port);
-	const port = new WirePort(services, addressOf(options), options);
+	const port = new WirePort(services, addressOf(services, options), options);
 	await port.open();
 	return port;
 }
 
 /** @throws {WireError} `no-wire`, `no-answer`, `protocol` */
 export async function wireStatus(services: WireClientServices, place: WirePlace): Promise<WireStatus> {
-	const answer = await ask(services, addressOf(place), { order: "status" });
+	const answer = await ask(services, addressOf(services, place), { order: "status" });
 	if (answer.answer === "status") return answer.status;
 	throw new WireError("protocol", "the wire has answered something else");
 }
 
 /** Ends a wire. Resolves when nothing of it is left and its name is free. @throws {WireError} as {@link wireStatus} */
 export async function stopWire(services: WireClientServices, place: WirePlace): Promise<void> {
-	await ask(services, addressOf(place), { order: "stop" });
+	await ask(services, addressOf(services, place), { order: "stop" });
 }
 
 /**
@@ -72,12 +72,13 @@ export async function stopWire(services: WireClientServices, place: WirePlace): 
  * @throws {WireError} as {@link wireStatus}
  */
 export async function fenceWirePort(services: WireClientServices, place: WirePlace, port: string): Promise<void> {
-	await ask(services, addressOf(place), { order: "fence", port: checkName("port", port) });
+	await ask(services, addressOf(services, place), { order: "fence", port: checkName("port", port) });
 }
 
-function addressOf(place: WirePlace): StreamAddress {
+function addressOf({ files }: WireClientServices, place: WirePlace): StreamAddress {
 	if ("address" in place) return place.address;
-	return { transport: "unix", path: wirePath(place.folder ?? DEFAULT_WIRE_FOLDER, checkName("name", place.name)) };
+	const { name, folder = defaultWireFolder(files) } = place;
+	return { transport: "unix", path: wirePath(folder, checkName("name", name)) };
 }
 
 /** See the head of this file. */

@@ -4,14 +4,15 @@
  */
 import type { ByteStream, ByteStreamListener, StreamAddress } from "../ports/byte-stream.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { HostFiles } from "../ports/host-files.ts";
 import { LinkError } from "../ports/link.ts";
 import type { Platform } from "../ports/platform.ts";
 import { readFrames, writeOrder } from "./frame-stream.ts";
 import { WireError } from "./wire-error.ts";
 import { decodeAnswer, encodeOrder, type WireAnswer, type WireOrder } from "./wire-orders.ts";
 
-/** As QEMU's own files (`pageferry/guests/qemu`). */
-export const DEFAULT_WIRE_FOLDER = "/dev/shm/pageferry";
+/** @returns where wires are unless a folder is named: where QEMU's own files are (`pageferry/guests/qemu`) */
+export const defaultWireFolder = ({ userId }: HostFiles): string => `/dev/shm/pageferry-${userId ?? "user"}`;
 const SOCKET = /^wire-(.+)\.sock$/;
 /** How long a wire may take to answer, in ms. */
 const ANSWER_MS = 10_000;
@@ -62,7 +63,7 @@ async function ownerOf(services: Services, path: string): Promise<string | undef
  */
 export async function sweepWires(
 	services: Pick<Platform, "clock" | "connect" | "listen" | "files">,
-	folder: string,
+	folder: string = defaultWireFolder(services.files),
 	except?: string,
 ): Promise<void> {
 	for (const file of await services.files.names(folder)) {

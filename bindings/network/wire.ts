@@ -23,7 +23,7 @@ import { type SwitchPort, VirtualSwitch } from "./switch.ts";
 import { WireDoor, type WireHall } from "./wire-door.ts";
 import { WireError } from "./wire-error.ts";
 import { checkName, type WireAnswer, type WireOrder, type WireStatus } from "./wire-orders.ts";
-import { claimWire, DEFAULT_WIRE_FOLDER, sweepWires, wirePath } from "./wire-place.ts";
+import { claimWire, defaultWireFolder, sweepWires, wirePath } from "./wire-place.ts";
 import { type OpenUplink, UplinkKeeper } from "./wire-uplink.ts";
 
 /** Ports of one wire: each costs a file descriptor, and 64 MiB when its gate is full. */
@@ -43,7 +43,7 @@ export type WireServices = Pick<Platform, "clock" | "files" | "listen" | "connec
 export interface WireOptions {
 	/** Up to 40 letters, digits, dots, dashes and underscores. */
 	readonly name: string;
-	/** Where its socket is: `/dev/shm/pageferry` if left out. */
+	/** Where its socket is: `/dev/shm/pageferry-` with the user's number if left out. */
 	readonly folder?: string;
 	/** A port of the loopback address at which it listens too (0: any). Every user of this machine can connect there. */
 	readonly tcpPort?: number;
@@ -91,7 +91,7 @@ export interface Wire {
  * ```
  */
 export async function startWire(services: WireServices, options: WireOptions): Promise<Wire> {
-	const { name, folder = DEFAULT_WIRE_FOLDER, tcpPort } = options;
+	const { name, folder = defaultWireFolder(services.files), tcpPort } = options;
 	checkName("name", name);
 	if (tcpPort !== undefined && !(Number.isInteger(tcpPort) && tcpPort >= 0 && tcpPort <= 65_535))
 		throw new RangeError(`tcpPort: must be a whole number from 0 to 65535, got ${tcpPort}`);

@@ -12,6 +12,8 @@ import type { HostFiles } from "../../ports/host-files.ts";
 import type { Random } from "../../ports/random.ts";
 import { defaultFolder } from "./qemu-host.ts";
 
+/** Every QEMU, and passt, which goes on under the name of a variant. */
+const STARTED_BY_US = /\0-no-user-config\0|^([^\0]*\/)?passt[^\0]*\0-f\0/;
 const NAME = /^(\d+)-(\d+)-(\d+)-([0-9a-z]+)$/;
 
 /** Roots that this process has swept: once is enough, because it clears up after itself. */
@@ -83,7 +85,7 @@ async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
 			if (!/^\d+$/.test(name)) continue;
 			const line = await files.read(`/proc/${name}/cmdline`);
 			const text = line === undefined ? "" : new TextDecoder().decode(line);
-			if (!text.includes(folder) || !text.includes("-no-user-config")) continue;
+			if (!text.includes(folder) || !STARTED_BY_US.test(text)) continue;
 			files.kill(Number(name));
 			found++;
 		}

@@ -59,10 +59,10 @@ export async function startQemu(
 }
 
 /** @returns the error for a QEMU that has ended by itself */
-export function exited(end: ProcessEnd, errorText: string): QemuError {
+export function exited(end: ProcessEnd, errorText: string, who = "QEMU"): QemuError {
 	const how = end.signal === undefined ? `with code ${end.code}` : `by ${end.signal}`;
 	const said = errorText.trim();
-	return new QemuError("exited", `QEMU ended ${how}${said === "" ? "" : `: ${lastLines(said)}`}`, errorText);
+	return new QemuError("exited", `${who} ended ${how}${said === "" ? "" : `: ${lastLines(said)}`}`, errorText);
 }
 
 /** What stands in a message; all of it is in the error. */

@@ -7,9 +7,10 @@
  * Client connections end in this process, not in a guest's host: kept in a process of its own together with its switch (a
  * *wire*), they outlive any host that a guest leaves or loses.
  *
- * Limit: about 64 KB in flight per connection; passt is faster, and takes the place of it with the same stream.
+ * Limit: about 64 KB in flight per connection; passt (passt.ts) is faster, for one machine.
  */
 import type { ByteStream, ByteStreamListener } from "../../ports/byte-stream.ts";
+import type { RunningProcess } from "../../ports/process.ts";
 import { QemuError } from "./errors.ts";
 import { makeInstanceFolder } from "./instance-folder.ts";
 import {
@@ -79,7 +80,7 @@ export async function startUserNetwork(
 	];
 	const timer = new AbortController();
 	let listener: ByteStreamListener | undefined;
-	let process: Awaited<ReturnType<typeof startQemu>> | undefined;
+	let process: RunningProcess | undefined;
 	try {
 		listener = await services.listen({ transport: "unix", path });
 		const started = await startQemu(services, executable, args);
@@ -93,7 +94,7 @@ export async function startUserNetwork(
 		if (stream === undefined)
 			throw new QemuError("no-answer", `QEMU has not connected within ${START_MS} ms`, started.errorText());
 		attach(stream);
-		return running(services, folder, started, stream);
+		return runningNetwork(services, folder, started, stream);
 	} catch (error) {
 		process?.kill("SIGKILL");
 		await process?.ended;
@@ -105,10 +106,11 @@ export async function startUserNetwork(
 	}
 }
 
-function running(
+/** A network whose process and stream are up. */
+export function runningNetwork(
 	{ files }: QemuServices,
 	folder: string,
-	process: Awaited<ReturnType<typeof startQemu>>,
+	process: RunningProcess,
 	stream: ByteStream,
 ): UserNetwork {
 	let isClosing = false;
