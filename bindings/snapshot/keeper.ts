@@ -92,6 +92,8 @@ class Keeper {
 	#writer: SnapshotWriter | undefined;
 	#offer: OfferRecord | undefined;
 	#bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+	/** A snapshot is in the store, and the source has not been told. */
+	#isUnsaid = false;
 
 	constructor(services: KeeperServices, options: KeeperOptions) {
 		this.#services = services;
@@ -195,17 +197,27 @@ class Keeper {
 		this.#writer = undefined;
 		this.#snapshots.push(snapshot);
 		this.#state = { name: "waiting" };
+		// Said before anything else can go wrong, and whoever stops the keeper meanwhile: the source must not believe otherwise.
+		this.#isUnsaid = true;
+		await this.#send({ type: "kept", snapshotId: snapshot.id }, "whoever cancels");
+		this.#isUnsaid = false;
 		this.#options.onSnapshot?.(snapshot);
-		await this.#send({ type: "kept", snapshotId: snapshot.id });
 	}
 
-	/** Removes what was begun, and says why as far as the link still carries it. */
+	/** Removes what was begun, and says why as far as the link still carries it, and as far as that is certain. */
 	async #end(cause: unknown): Promise<KeeperResult> {
 		const { link, clock } = this.#services;
-		await this.#writer?.abort().catch(() => undefined); // what is left is garbage that a prune removes
+		const isCommitting = this.#state.name === "committing";
+		// What is left is garbage that a prune removes; but a commit that has failed and cannot be given up may still be there.
+		const isGivenUp = await (this.#writer?.abort() ?? Promise.resolve()).then(
+			() => true,
+			() => false,
+		);
+		const isCertain = !this.#isUnsaid && (isGivenUp || !isCommitting);
 		if (this.#state.name === "waiting" && cause instanceof LinkError && cause.code === "closed")
 			return { snapshots: this.#snapshots, error: undefined };
 		const farewell = withDeadline(clock, { deadlineMs: FAREWELL_MS }, async () => {
+			if (!isCertain) return; // the source hears nothing, and takes it as unconfirmed
 			await link.send(encodeRecord(lastWord(cause, this.#options.signal)));
 			await link.close();
 		});
@@ -215,9 +227,10 @@ class Keeper {
 		return { snapshots: this.#snapshots, error };
 	}
 
-	#send(record: Record): Promise<void> {
+	#send(record: Record, despite?: "whoever cancels"): Promise<void> {
 		const { link, clock } = this.#services;
-		const limits = { deadlineMs: this.#options.idleMs ?? IDLE_MS, cancel: this.#options.signal };
+		const cancel = despite === undefined ? this.#options.signal : undefined;
+		const limits = { deadlineMs: this.#options.idleMs ?? IDLE_MS, cancel };
 		return withDeadline(clock, limits, () => link.send(encodeRecord(record)));
 	}
 }

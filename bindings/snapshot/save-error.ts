@@ -28,7 +28,7 @@ export type SavePhase = (typeof SAVE_PHASES)[number];
  * | `peer` | the keeper gave up; its words are in the message |
  * | `protocol` | the keeper sent something that its state does not allow |
  * | `link-lost` | the link broke before the keeper had everything |
- * | `unconfirmed` | the link broke after the keeper had everything: it may have the snapshot. List its store |
+ * | `unconfirmed` | the link broke after the keeper had everything, or the store failed in a commit and again when that was given up: the snapshot may be there. List the store |
  */
 export type SaveErrorCode =
 	| "cancelled"

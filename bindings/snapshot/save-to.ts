@@ -93,11 +93,26 @@ export interface KeptSnapshot {
  * await keeper;
  * ```
  */
-export function saveTo(services: SaveToServices, options: SaveToOptions = {}): Promise<Saved<KeptSnapshot>> {
+export async function saveTo(services: SaveToServices, options: SaveToOptions = {}): Promise<Saved<KeptSnapshot>> {
 	const { guest, link, clock } = services;
+	let hasBegun = false;
 	const destination = keeperDestination(guest, link, clock, options.label);
-	return onePerGuest(guest, () => runSave(planOf(options), { guest, clock, destination }, options));
+	const watched: typeof destination = {
+		begin(start, signal) {
+			hasBegun = true;
+			return destination.begin(start, signal);
+		},
+	};
+	try {
+		return await onePerGuest(guest, () => runSave(planOf(options), { guest, clock, destination: watched }, options));
+	} finally {
+		// Whatever failed before the first word: the link is closed in order, and the keeper hears of no snapshot.
+		if (!hasBegun) await new KeeperTalk(link, clock, FAREWELL_MS).close();
+	}
 }
+
+/** How long a last word may take, in ms: the keeper finds out by its own deadline. */
+const FAREWELL_MS = 1000;
 
 /** How a snapshot is sent. */
 export interface SendSnapshotOptions {
@@ -324,7 +339,9 @@ class KeeperTalk {
 	async giveUp(reason: unknown): Promise<void> {
 		const message = reason instanceof Error ? reason.message : "the snapshot was given up";
 		const word = reason instanceof MoveError ? reason : new MoveError("cancelled", message, { cause: reason });
-		await withDeadline(this.#clock, { deadlineMs: 1000 }, () => this.conversation.giveUp(word)).catch(() => undefined); // the keeper finds out by its own deadline
+		await withDeadline(this.#clock, { deadlineMs: FAREWELL_MS }, () => this.conversation.giveUp(word)).catch(
+			() => undefined,
+		); // the keeper finds out by its own deadline
 		this.#link.abort(word);
 	}
 }

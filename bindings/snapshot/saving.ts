@@ -339,10 +339,7 @@ class Saving<Kept> {
 		if (fate !== undefined && "kept" in fate) return fate.kept;
 		const isKnown = fate !== undefined && !(fate.reason instanceof SaveError && fate.reason.code === "unconfirmed");
 		if (isKnown) throw error;
-		throw new SaveError("unconfirmed", `${error.message}; whether the snapshot is there is not known: list the store`, {
-			phase: "commit",
-			cause: error,
-		});
+		throw notKnown(error);
 	}
 
 	async #resume(): Promise<void> {
@@ -353,9 +350,13 @@ class Saving<Kept> {
 	/** Undoes what was done and lets the guest run on. @returns the error, sharpened if it cannot run. */
 	async #fail(cause: unknown): Promise<SaveError> {
 		this.#failed = true;
-		const error = toSaveError(cause, this.#phase, this.#options.signal);
-		const abandoned = this.#sink?.abort(error);
-		await withDeadline(this.#clock, { deadlineMs: SETTLE_MS }, async () => abandoned).catch(() => undefined); // it is garbage by then
+		const first = toSaveError(cause, this.#phase, this.#options.signal);
+		const abandoned = this.#sink?.abort(first);
+		const isGivenUp = await withDeadline(this.#clock, { deadlineMs: SETTLE_MS }, async () => abandoned).then(
+			() => true,
+			() => false, // garbage by then, unless it had been committed
+		);
+		const error = isGivenUp || first.phase !== "commit" ? first : notKnown(first);
 		const { phase } = error;
 		try {
 			await this.#hold?.resume();
@@ -411,6 +412,13 @@ class Saving<Kept> {
 		const elapsedMs = Math.max(this.#watch.since("live"), this.#watch.since("paused"));
 		onProgress(this.#progress.next(phase, phase === "done" ? 0 : this.#pending, roundsLeft, elapsedMs));
 	}
+}
+
+/** A commit that failed and could not be given up may be there all the same. */
+function notKnown(error: SaveError): SaveError {
+	if (error.code === "unconfirmed") return error;
+	const message = `${error.message}; whether the snapshot is there is not known: list the store`;
+	return new SaveError("unconfirmed", message, { phase: "commit", cause: error });
 }
 
 /** Whether the commit was not asked to the end: its own word decides. */

@@ -50,7 +50,7 @@ async function storeCode(guest: Guest, writer: SnapshotWriter): Promise<void> {
 			await writer.addResource(hash, bytes);
 		}
 	} catch (error) {
-		await writer.abort();
+		await writer.abort().catch(() => undefined); // the first failure is what counts; a prune removes the rest
 		throw error;
 	}
 }

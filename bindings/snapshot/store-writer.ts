@@ -107,6 +107,9 @@ export class SnapshotWriter implements PageSink {
 	#failure: { readonly error: unknown } | undefined;
 	#counts = { acceptedPages: 0, zeroPages: 0, sharedPages: 0, storedPages: 0 };
 	#resourceNumber = 0;
+	/** The step that makes it visible has been asked for. */
+	#isAskedFor = false;
+	#aborting: Promise<void> | undefined;
 
 	/** Made by {@link SnapshotStore.begin}. */
 	constructor(parts: WriterParts) {
@@ -214,8 +217,16 @@ export class SnapshotWriter implements PageSink {
 		}
 	}
 
-	/** Gives the snapshot up and removes what was written for it. After a commit that has succeeded it does nothing. */
-	async abort(): Promise<void> {
+	/**
+	 * Gives the snapshot up and removes what was written for it. After a commit that has succeeded it does nothing.
+	 * @throws {SnapshotError} when the very last step of a commit has failed, and giving it up as well: it may be there.
+	 */
+	abort(): Promise<void> {
+		this.#aborting ??= this.#abort();
+		return this.#aborting;
+	}
+
+	async #abort(): Promise<void> {
 		if (this.#status === "committing") await this.#queue;
 		if (this.#status === "ended") return;
 		this.#status = "ended";
@@ -224,7 +235,11 @@ export class SnapshotWriter implements PageSink {
 		const { catalog, reservation } = this.#parts;
 		// The reservation goes first, durably: a commit that has failed at its last sync could otherwise come back after a
 		// crash, to a snapshot whose packs are gone. If it is not ours any more, or cannot be moved, the rest is a prune's.
-		if (!(await reservation.release())) return;
+		const isReleased = await reservation.release().catch((error: unknown) => {
+			if (this.#isAskedFor) throw error;
+			return false;
+		});
+		if (!isReleased) return;
 		const packs = Array.from({ length: this.#packs.begun }, (_, number) => number);
 		const identities: Identity[] = [
 			...packs.map((number) => ({ role: "pack", creator: this.id, number }) as const),
@@ -362,6 +377,7 @@ export class SnapshotWriter implements PageSink {
 			table: this.#table,
 			parent: this.#buildsOn(),
 		});
+		this.#isAskedFor = true;
 		await reservation.keep(sequence, manifest.manifest.reference);
 		catalog.remember(manifest);
 		for (const [slot, index] of this.#indexes) contents.add(slot, index);
