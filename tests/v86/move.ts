@@ -1,6 +1,7 @@
 // Moves v86 guests with the real techniques, over an in-process link.
 import type { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import type { V86SerialPort } from "../../bindings/guests/v86/serial-port.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import type { MoveOptions, MoveServices } from "../../bindings/migration/move.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
@@ -16,7 +17,7 @@ export class Console {
 	text = "";
 	readonly #onText = new Set<() => void>();
 
-	follow(guest: V86Guest): void {
+	follow(guest: { readonly serial: V86SerialPort }): void {
 		guest.serial.listen((text) => {
 			this.text += text;
 			for (const look of this.#onText) look();
