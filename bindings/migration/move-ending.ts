@@ -3,25 +3,49 @@
 import { renewLease, takeAgain } from "../handover/lease-questions.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { pauseHoldOf } from "../handover/pause-turn.ts";
-import { withDeadline } from "../handover/phases.ts";
+import { toMoveError, withDeadline } from "../handover/phases.ts";
 import type { LeaseGrant } from "../ports/lease.ts";
-import type { MoveMetrics } from "./metrics.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { PostCopyResult } from "./results.ts";
 
-/** After `running`: the copy here is given up and everything released. */
-export async function letGo(move: MoveContext): Promise<MoveMetrics> {
+/** After `running`: the copy here is given up and everything released. Never rejects: the guest is the target's. */
+export async function letGo(move: MoveContext): Promise<PostCopyResult> {
 	const { guest, clock } = move.services;
+	const { moveId } = move;
 	const bytesOnWire = move.conversation.bytesSent;
 	await move.iteration.close().catch(() => undefined); // the tracker of a guest that is given up
 	move.watch.mark("released");
 	const metrics = move.metrics(bytesOnWire);
-	await guest.discard();
-	move.hold?.giveUp();
-	await withDeadline(clock, { deadlineMs: move.deadlines.stallMs }, () => move.conversation.close()).catch(
-		() => undefined,
+	const trouble = await tryAll(
+		() => guest.discard(),
+		() => move.hold?.giveUp(),
+		() =>
+			withDeadline(clock, { deadlineMs: move.deadlines.stallMs }, () => move.conversation.close()).catch(
+				() => undefined, // everything has been said
+			),
+		() => move.report("done"),
 	);
-	return metrics;
+	return { outcome: "moved", moveId, metrics, ...(trouble === undefined ? {} : { trouble }) };
+}
+
+/** Does all of this, whatever fails: what is left to do when the guest is the target's. @returns the first failure */
+export async function tryAll(...steps: readonly (() => unknown)[]): Promise<MoveError | undefined> {
+	let trouble: MoveError | undefined;
+	for (const step of steps)
+		try {
+			await step();
+		} catch (error) {
+			trouble ??= toMoveError(error, undefined, undefined);
+		}
+	return trouble;
+}
+
+/**
+ * Ends the order of use of a guest that stands still: from *go* on nothing here may hold up the target, which asks for pages,
+ * nor turn a move into an error.
+ */
+export function closeOrderLater(move: MoveContext): void {
+	move.order?.close().catch(() => undefined); // it goes with a guest that is dead
 }
 
 /** Ends a move that failed: the guest runs on here, or nobody knows who runs it. */
@@ -31,6 +55,7 @@ export async function endFailed(move: MoveContext, error: MoveError): Promise<Po
 	const metrics = move.metrics(bytesOnWire);
 	const moveId = move.moveId;
 	if (move.goSent) {
+		closeOrderLater(move);
 		// The target may run. Nothing here may, until resolveMove or the caller has decided.
 		if (move.serving === undefined) await move.iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
 		await withDeadline(clock, { deadlineMs: move.deadlines.stallMs }, () => move.conversation.close()).catch(
@@ -45,6 +70,7 @@ export async function endFailed(move: MoveContext, error: MoveError): Promise<Po
 	);
 	move.services.link.abort(error);
 	const { error: failure, grant } = await runOn(move, error);
+	await move.order?.close().catch(() => undefined); // it goes with a guest that is dead
 	return { outcome: "kept", moveId, error: failure, metrics, ...(grant === undefined ? {} : { grant }) };
 }
 

@@ -15,7 +15,7 @@ import type { Guest } from "../ports/guest.ts";
 import { checkFollowing } from "./following-pages.ts";
 import { commit, sendState } from "./move-commit.ts";
 import { MoveContext } from "./move-context.ts";
-import { endFailed, letGo } from "./move-ending.ts";
+import { closeOrderLater, endFailed, letGo } from "./move-ending.ts";
 import { openMove } from "./move-opening.ts";
 import type { MoveOptions, MoveServices, Technique } from "./move-options.ts";
 import { transferSteps } from "./move-transfer.ts";
@@ -68,11 +68,12 @@ async function run(move: MoveContext): Promise<PostCopyResult> {
 		return await endFailed(move, toMoveError(error, move.phases.current, move.options.signal));
 	} finally {
 		move.stalls.end();
-		await move.order?.close();
 	}
-	if (move.serving !== undefined) return move.serving.serve(move.conversation);
+	if (move.serving !== undefined) {
+		const result = await move.serving.serve(move.conversation);
+		if (result.outcome !== "moved") closeOrderLater(move); // a copy that is discarded has none
+		return result;
+	}
 	await move.ledger.step(move.moveId, "released", "moved").catch(() => false); // `released` already says: never resume
-	const metrics = await letGo(move);
-	move.report("done");
-	return { outcome: "moved", moveId: move.moveId, metrics };
+	return letGo(move);
 }

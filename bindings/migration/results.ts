@@ -8,7 +8,13 @@ import type { ReviveOptions } from "./revive.ts";
 /** The end of a move whose pages all travel before the handover. */
 export type MoveResult =
 	/** The target runs the guest and has all of it; this copy is discarded. */
-	| { readonly outcome: "moved"; readonly moveId: string; readonly metrics: MoveMetrics }
+	| {
+			readonly outcome: "moved";
+			readonly moveId: string;
+			readonly metrics: MoveMetrics;
+			/** What failed here once the guest was the target's: discarding this copy, or the caller's `onProgress`. It changes nothing. */
+			readonly trouble?: MoveError;
+	  }
 	/** The guest is here, and runs unless the error says that it cannot. */
 	| {
 			readonly outcome: "kept";

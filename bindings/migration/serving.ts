@@ -32,6 +32,7 @@ import { isStandbyGuest } from "../ports/standby-guest.ts";
 import type { Iteration } from "../rounds/iteration.ts";
 import type { PagingReport } from "../wire/records.ts";
 import type { MoveMetrics, PagingMetrics, TechniqueName, Verification } from "./metrics.ts";
+import { tryAll } from "./move-ending.ts";
 import { decideMove } from "./resolve.ts";
 import type { OwedPages, PostCopyResult } from "./results.ts";
 import { type ReviveOptions, reviveGuest } from "./revive.ts";
@@ -139,16 +140,16 @@ export class ServingSession implements OwedPages {
 		this.#confirmed = true;
 		this.#active = true;
 		noteOwing(guest, "running");
-		if (isCalledGuest(guest)) guest.turnCallsAway();
-		// `released` already says: never resume. With checkpoints it may come back.
-		if (this.#follower === undefined) await ledger.step(this.moveId, "released", "moved").catch(() => false);
-		this.#follower?.follow({
-			acknowledge: (epoch) => conversation.send({ type: "committed", epoch }, "urgent"),
-			fail: (error) => conversation.drop(error),
-		});
-		await iteration.detach().catch(() => undefined); // the tracker of a guest that does not run any more
-		this.#context.report("paging");
 		try {
+			if (isCalledGuest(guest)) guest.turnCallsAway();
+			// `released` already says: never resume. With checkpoints it may come back.
+			if (this.#follower === undefined) await ledger.step(this.moveId, "released", "moved").catch(() => false);
+			this.#follower?.follow({
+				acknowledge: (epoch) => conversation.send({ type: "committed", epoch }, "urgent"),
+				fail: (error) => conversation.drop(error),
+			});
+			await iteration.detach().catch(() => undefined); // the tracker of a guest that does not run any more
+			this.#context.report("paging");
 			const end = await withDeadline(clock, { peer: conversation.failed }, (signal) => server.run(signal));
 			this.#report = end.report;
 			return end.corruptCount === 0 ? await this.#complete(conversation) : await this.#corrupt(conversation, end);
@@ -284,11 +285,14 @@ export class ServingSession implements OwedPages {
 		const metrics = this.#metrics();
 		noteOwing(guest, undefined);
 		endMoveHold(guest);
-		await iteration.close();
-		await guest.discard();
-		await this.#close(conversation);
-		report("done");
-		return { outcome: "moved", moveId: this.moveId, metrics };
+		// The target has everything: whatever fails from here on, the guest has moved.
+		const trouble = await tryAll(
+			() => iteration.close().catch(() => undefined), // the tracker of a guest that is given up
+			() => guest.discard(),
+			() => this.#close(conversation),
+			() => report("done"),
+		);
+		return { outcome: "moved", moveId: this.moveId, metrics, ...(trouble === undefined ? {} : { trouble }) };
 	}
 
 	async #corrupt(conversation: Conversation, end: ServingEnd): Promise<PostCopyResult> {
@@ -303,7 +307,7 @@ export class ServingSession implements OwedPages {
 		const metrics = this.#metrics();
 		noteOwing(guest, undefined);
 		endMoveHold(guest);
-		await iteration.close();
+		await iteration.close().catch(() => undefined); // the tracker of a copy that stays paused
 		await this.#close(conversation);
 		const { moveId } = this;
 		return { outcome: "corrupt", moveId, error, metrics, pageIndices: corruptPages, corruptPages: corruptCount };
