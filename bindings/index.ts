@@ -241,6 +241,7 @@ export {
 	type HistoryEntry,
 	type HistoryOptions,
 	type RewindServices,
+	type Rewound,
 	startHistory,
 } from "./snapshot/history.ts";
 export { SnapshotError, type SnapshotErrorCode } from "./snapshot/image-error.ts";

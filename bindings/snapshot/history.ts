@@ -49,7 +49,7 @@ export interface HistoryOptions extends Omit<SaveOptions, "signal" | "onProgress
 	/** Ends the history, as `stop` does. */
 	readonly signal?: AbortSignal;
 	readonly onSnapshot?: (entry: HistoryEntry) => void;
-	/** A snapshot that was not made. The history goes on, and the next one has its pages too. */
+	/** A snapshot that was not made. The history goes on, and the next one has its pages too. A callback that throws ends it. */
 	readonly onFailure?: (error: SaveError) => void;
 }
 
@@ -61,10 +61,17 @@ export interface HistoryEntry {
 	readonly metrics: SaveMetrics;
 }
 
-/** How a history has ended: it was stopped, or the guest is gone. */
+/** How a history has ended: it was stopped, the guest is gone, or something threw that is no failure of a save, as a callback. */
 export interface HistoryEnd {
-	readonly reason: "stopped" | "gone";
-	readonly error?: SaveError;
+	readonly reason: "stopped" | "gone" | "failed";
+	/** Of `gone` a {@link SaveError}; of `failed` what was thrown. */
+	readonly error?: unknown;
+}
+
+/** What a rewind gives. */
+export interface Rewound extends Restored {
+	/** Why the guest of before could not be discarded: it is paused for good, and nobody else can let it run. */
+	readonly notDiscarded?: unknown;
 }
 
 /** What a rewind works with beside the history. */
@@ -82,7 +89,8 @@ export class History {
 	readonly #entries: HistoryEntry[] = [];
 	/** Snapshots are taken one after another, those that are asked for included. */
 	#turn: Promise<unknown> = Promise.resolve();
-	/** Resolves when it takes no more snapshots. */
+	#end: HistoryEnd = { reason: "stopped" };
+	/** Resolves when it takes no more snapshots and its tracker is detached; never rejects. */
 	readonly ended: Promise<HistoryEnd>;
 
 	/** Not called by users: see {@link startHistory}. */
@@ -115,43 +123,60 @@ export class History {
 
 	/**
 	 * Goes back: a new guest, as it was at this snapshot, runs in the place of the present one, which is discarded. The history
-	 * ends; begin another one for the new guest. If anything fails before the new guest runs, the present one runs on.
+	 * ends; begin another one for the new guest. If anything fails before the new guest runs, the present one runs on; once it
+	 * runs, nothing stops it any more: see {@link Rewound.notDiscarded}.
 	 * @throws {RestoreError}, {SnapshotError} of a snapshot that is not there any more.
 	 */
-	async rewind(snapshotId: string, services: RewindServices, options: RestoreOptions): Promise<Restored> {
+	async rewind(snapshotId: string, services: RewindServices, options: RestoreOptions): Promise<Rewound> {
 		const { guest, store, clock } = this.#services;
 		const snapshot = await store.open(snapshotId);
 		const restored = await restore({ ...services, snapshot, clock }, { ...options, stayPaused: true });
 		try {
 			await this.stop();
-			await replace(guest, restored.guest, clock, options);
-			return restored;
+			const left = await replace(guest, restored.guest, clock, options);
+			return { ...restored, ...left };
 		} catch (error) {
-			await restored.guest.discard();
+			await restored.guest.discard().catch(() => undefined); // why there is no rewind is what counts
 			throw toRestoreError(error, options.signal);
 		}
 	}
 
 	async #run(): Promise<HistoryEnd> {
 		const { clock } = this.#services;
-		const { everyMs, onFailure } = this.#options;
-		let end: HistoryEnd = { reason: "stopped" };
+		const { everyMs } = this.#options;
 		for (let nextMs = clock.now(); !this.#stop.signal.aborted; ) {
 			try {
 				await this.#take({});
 			} catch (error) {
-				if (!(error instanceof SaveError)) throw error;
-				if (error.code === "gone") {
-					end = { reason: "gone", error };
-					this.#stop.abort();
-				} else if (!this.#stop.signal.aborted) onFailure?.(error);
+				this.#note(error);
 			}
 			nextMs = Math.max(nextMs + everyMs, clock.now());
 			await clock.sleep(nextMs - clock.now(), this.#stop.signal).catch(() => undefined); // stopped
 		}
 		await this.#turn;
 		await this.#series.close().catch(() => undefined); // the tracker of a guest that is gone
-		return end;
+		return this.#end;
+	}
+
+	/** What becomes of the history when a snapshot was not made. */
+	#note(error: unknown): void {
+		if (!(error instanceof SaveError)) this.#endWith({ reason: "failed", error });
+		else if (error.code === "gone") this.#endWith({ reason: "gone", error });
+		else if (!this.#stop.signal.aborted) this.#tell(() => this.#options.onFailure?.(error));
+	}
+
+	#endWith(end: HistoryEnd): void {
+		if (this.#end.reason === "stopped") this.#end = end;
+		this.#stop.abort();
+	}
+
+	/** Calls a callback. What it throws is nobody's failure here: it ends the history, which hands it on. */
+	#tell(callback: () => void): void {
+		try {
+			callback();
+		} catch (error) {
+			this.#endWith({ reason: "failed", error });
+		}
 	}
 
 	#take(options: Pick<SaveOptions, "label" | "signal">): Promise<HistoryEntry> {
@@ -174,7 +199,7 @@ export class History {
 		const entry = { snapshot, takenAtMs, metrics };
 		this.#entries.push(entry);
 		await this.#keepBounds();
-		onSnapshot?.(entry);
+		this.#tell(() => onSnapshot?.(entry));
 		return entry;
 	}
 
@@ -190,11 +215,8 @@ export class History {
 			}
 			if (deleted > 0) await store.prune();
 		} catch (cause) {
-			this.#options.onFailure?.(
-				new SaveError("store", `the snapshot is there, but older ones could not be deleted: ${String(cause)}`, {
-					cause,
-				}),
-			);
+			const words = `the snapshot is there, but older ones could not be deleted: ${String(cause)}`;
+			this.#tell(() => this.#options.onFailure?.(new SaveError("store", words, { cause })));
 		} finally {
 			this.#entries.splice(0, deleted);
 		}
@@ -248,8 +270,16 @@ export function countBeyond(entries: readonly HistoryEntry[], keep: HistoryBound
 	return beyond;
 }
 
-/** One runs at any time: the present guest is paused before the other one runs, and given up when it does. */
-async function replace(present: Guest, next: Guest, clock: Clock, options: RestoreOptions): Promise<void> {
+/**
+ * One runs at any time: the present guest is paused before the other one runs, and given up when it does. One that cannot be
+ * discarded then stays held for good: whoever could resume it would make a second one run.
+ */
+async function replace(
+	present: Guest,
+	next: Guest,
+	clock: Clock,
+	options: RestoreOptions,
+): Promise<Pick<Rewound, "notDiscarded">> {
 	const { pauseMs: deadlineMs, turnMs } = DEFAULT_SAVE_DEADLINES;
 	const { signal } = options;
 	const limits = { operation: "a rewind", clock, deadlineMs, turnMs, ...(signal === undefined ? {} : { signal }) };
@@ -260,8 +290,13 @@ async function replace(present: Guest, next: Guest, clock: Clock, options: Resto
 		await hold.resume();
 		throw error;
 	}
-	await present.discard();
+	try {
+		await present.discard();
+	} catch (notDiscarded) {
+		return { notDiscarded };
+	}
 	hold.giveUp();
+	return {};
 }
 
 /** Runs `work` with a signal that aborts with either of two. */

@@ -3,6 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { GuestError } from "../../bindings/ports/guest.ts";
 import { countBeyond, type HistoryEntry, startHistory } from "../../bindings/snapshot/history.ts";
+import { save } from "../../bindings/snapshot/save.ts";
 import { SaveError } from "../../bindings/snapshot/save-error.ts";
 import { isSame, SnapshotWorld } from "./snapshot-world.ts";
 
@@ -185,6 +186,82 @@ test("a rewind that fails leaves the present guest and its history going", async
 		assert.ok(world.guest.running);
 	});
 });
+
+for (const callback of ["onSnapshot", "onFailure"] as const)
+	test(`an ${callback} that throws ends the history, which says so; nothing stays attached`, async () => {
+		const world = new SnapshotWorld(8);
+		let open = 0;
+		const { dirty } = world.guest;
+		const openCursor = dirty.open.bind(dirty);
+		dirty.open = async () => {
+			const cursor = await openCursor();
+			open++;
+			const { close } = cursor;
+			cursor.close = async () => {
+				open--;
+				await close.call(cursor);
+			};
+			return cursor;
+		};
+		await world.run(async () => {
+			const mistake = new RangeError("the caller's own");
+			const history = await startHistory(world.services, {
+				everyMs: 100,
+				keep: {},
+				[callback]: () => {
+					throw mistake;
+				},
+			});
+			if (callback === "onFailure") {
+				await world.clock.sleep(150);
+				world.disk.fault = () => "full";
+			}
+			const end = await history.ended;
+			assert.equal(end, { reason: "failed", error: mistake });
+			await history.stop();
+			assert.is(history.entries.length > 0, true);
+			assert.is(open, 0, "the tracker is detached");
+			assert.ok(world.guest.running);
+			assert.instance(await history.now().catch((error) => error), TypeError);
+		});
+	});
+
+test("a snapshot that was asked for is told to whoever asked, also when onSnapshot throws", async () => {
+	const world = new SnapshotWorld(9);
+	await world.run(async () => {
+		let calls = 0;
+		const history = await startHistory(world.services, {
+			everyMs: 1000,
+			keep: {},
+			onSnapshot: () => {
+				if (calls++ > 0) throw new RangeError("the caller's own");
+			},
+		});
+		const { snapshot } = await history.now();
+		assert.is((await history.ended).reason, "failed");
+		assert.ok((await world.store.list()).some(({ id }) => id === snapshot.id));
+	});
+});
+
+for (const stayPaused of [false, true])
+	test(`rewind: a present guest that cannot be discarded never runs again, and the other one is ${stayPaused ? "paused for its caller" : "running"}`, async () => {
+		const world = new SnapshotWorld(10);
+		await world.run(async () => {
+			const history = await startHistory(world.services, { everyMs: 100, keep: {} });
+			await world.clock.sleep(150);
+			const { id } = history.entries[0]!.snapshot;
+			const failure = new GuestError("crashed", "its worker does not end");
+			world.guest.discard = () => Promise.reject(failure);
+			const services = { factories: [world.factory], random: world.random };
+			const { guest, notDiscarded } = await history.rewind(id, services, { ...POLICY, stayPaused });
+			assert.is(notDiscarded, failure);
+			assert.is(world.guest.running, false);
+			assert.is((guest as typeof world.guest).running, !stayPaused);
+			const another = await save(world.services, { deadlines: { turnMs: 10 } }).catch((error) => error);
+			assert.instance(another, SaveError);
+			assert.is(world.guest.running, false, "nobody else lets it run");
+		});
+	});
 
 test("bounds and times that make no sense are refused", async () => {
 	const world = new SnapshotWorld(1);
