@@ -70,8 +70,12 @@ export interface V86Cpu extends V86Device {
 		readonly uart0: { input: number[] };
 		readonly rtc: { last_update: number; rtc_time: number };
 		readonly pci: { readonly devices: readonly ({ readonly pci_bars: unknown[] } | undefined)[] };
+		readonly vga: V86Device & { readonly vga_memory: Uint8Array };
 		readonly net: { readonly mac: Uint8Array; readonly memory: Uint8Array };
 	};
+	/** Who writes to each 128 KiB of addresses that are no RAM. */
+	readonly memory_map_write8: ((address: number, value: number) => void)[];
+	readonly memory_map_write32: ((address: number, value: number) => void)[];
 	readonly cr: Int32Array;
 	readonly in_hlt: Uint8Array;
 	readonly current_tsc: Uint32Array;

@@ -59,6 +59,11 @@ export class PageWork implements ShadowedMemory {
 		return this.#engine;
 	}
 
+	/** Over the machine's memory. */
+	get kernels(): GuestMemoryKernels {
+		return this.#kernels;
+	}
+
 	/** @param isPaused - whether nobody waits for the thread: the batch is then encoded at once */
 	*encode(pageIndices: Uint32Array, compress: boolean, isPaused: () => boolean): Generator<void, PageBatch> {
 		this.#checkIndices(pageIndices);
