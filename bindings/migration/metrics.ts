@@ -45,6 +45,8 @@ export interface MoveMetrics {
 	readonly zeroPages: number;
 	/** How the pages of the rounds went, duplicates counted; absent if the guest does not say. Pages that follow are not in it. */
 	readonly pageKinds?: PageKinds;
+	/** Why nothing was held to send deltas against although the guest could: there was no memory for `deltaCachePages`. Pages went whole. */
+	readonly deltaObstacle?: string;
 	/** Everything this side gave to the link, headers and control records included. */
 	readonly bytesOnWire: number;
 	/** Faults that the network served; only techniques that resume before all pages are there have any. */

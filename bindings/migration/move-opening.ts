@@ -10,6 +10,7 @@ import { PROTOCOL_VERSIONS } from "../wire/link-records.ts";
 import { chunks } from "./chunks.ts";
 import { checkpointInterval, learningTime } from "./following-pages.ts";
 import type { MoveContext } from "./move-context.ts";
+import { requireThrottle } from "./throttle.ts";
 
 /** Handshake, missing code, the target's set-up, and the ledger's first word. */
 export async function openMove(move: MoveContext): Promise<void> {
@@ -17,6 +18,7 @@ export async function openMove(move: MoveContext): Promise<void> {
 	const faulting = move.technique.push !== undefined;
 	if (faulting && leavingOf(guest) === undefined)
 		throw new MoveError("refused", `a ${guest.kind} guest ${whyNotFaulting(guest)}; use pre-copy`);
+	if (move.technique.throttles === true) requireThrottle(guest);
 	const checkpoints = faulting ? checkpointInterval(move.technique.following ?? {}) : undefined;
 	if (checkpoints !== undefined && !isStandbyGuest(guest))
 		throw new MoveError("refused", `a ${guest.kind} guest cannot take checkpoints back: leave 'checkpoints' out`);

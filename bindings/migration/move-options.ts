@@ -48,7 +48,7 @@ export interface MoveOptions {
 	/**
 	 * Pages of which the source holds the version sent last, from the second round on, to send what changed instead of the
 	 * whole page: 0 for none, at most 2^18; 16 384 (64 MiB) if left out. The memory it costs is in the result. For guests
-	 * that can (wasm, memory); of others nothing is held.
+	 * that can (wasm, memory); of others nothing is held, nor where there is no memory for it (`deltaObstacle` in the metrics).
 	 */
 	readonly deltaCachePages?: number;
 	readonly onProgress?: (progress: MoveProgress) => void;
@@ -61,6 +61,8 @@ export interface Technique {
 	readonly pacing?: PacingPolicy;
 	/** How pages go that are left for after the handover; absent: none ever are, and the target need not be able to wait. */
 	readonly push?: PushOrder;
+	/** Whether the guest may have to be slowed down. */
+	readonly throttles?: boolean;
 	/** What else is asked for them. */
 	readonly following?: FollowingPagesOptions;
 	/** Moves the pages; on return the guest is paused and everything is sent, or named as left. @returns why the live rounds ended. */

@@ -37,10 +37,11 @@ async function runLive(
 ): Promise<StopReason> {
 	const { totalTime } = move.options;
 	const cancelAfterMs = totalTime?.onLimit === "cancel" ? totalTime.limitMs : undefined;
+	// Live rounds that go on after a while, as those of a guest that is slowed down step by step, have what is left of it.
+	const leftMs = cancelAfterMs === undefined ? undefined : Math.max(0, cancelAfterMs - move.watch.since("live"));
 	try {
-		return await move.phases.run("live", cancelAfterMs, async (signal) => {
-			// Live rounds that go on after a while have all of this.
-			if (move.watch.since("live") === 0) {
+		return await move.phases.run("live", leftMs, async (signal) => {
+			if (!move.watch.has("live")) {
 				const openedMs = move.services.clock.now();
 				await move.iteration.open();
 				move.watch.setupMs += move.services.clock.now() - openedMs;
@@ -111,7 +112,7 @@ function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): Se
 
 async function pause(move: MoveContext): Promise<void> {
 	const { guest, clock } = move.services;
-	if (move.watch.since("live") === 0) move.watch.mark("live");
+	if (!move.watch.has("live")) move.watch.mark("live");
 	await move.phases.run("pause", undefined, async (signal) => {
 		const { pauseMs: deadlineMs } = move.deadlines;
 		move.hold = await holdPaused(guest, { operation: MOVE, clock, deadlineMs, signal });

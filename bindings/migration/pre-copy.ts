@@ -72,6 +72,7 @@ export function preCopy(services: MoveServices, options: PreCopyOptions = {}): P
 		{
 			name: "pre-copy",
 			...(options.pacing === undefined ? {} : { pacing: options.pacing }),
+			throttles: throttle,
 			...(postCopy ? { push: options.push ?? prepaging(), following: options } : {}),
 			async transfer(steps) {
 				steps.roundsLeft = LIVE_ROUNDS;

@@ -43,6 +43,11 @@ export class Stopwatch {
 		this.#moments.set(moment, this.#clock.now());
 	}
 
+	/** Whether a moment has come. */
+	has(moment: Moment): boolean {
+		return this.#moments.has(moment);
+	}
+
 	/** ms between two moments; 0 if one has not come. */
 	between(from: Moment, to: Moment): number {
 		const start = this.#moments.get(from);
@@ -87,6 +92,7 @@ export class Stopwatch {
 			pagesTransferred: iteration.sentPages + (served?.pages ?? 0),
 			zeroPages: iteration.zeroPages + (served?.zeroPages ?? 0),
 			...(iteration.pageKinds === undefined ? {} : { pageKinds: iteration.pageKinds }),
+			...(iteration.deltaObstacle === undefined ? {} : { deltaObstacle: iteration.deltaObstacle }),
 			bytesOnWire,
 			networkFaults: served?.paging.networkFaults ?? 0,
 			minorFaults: served?.minorFaults ?? 0,

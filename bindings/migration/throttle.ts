@@ -1,7 +1,7 @@
 /** The brake that a move puts on its guest while it does not converge. It is off again whatever becomes of the move. */
 import { MoveError } from "../handover/move-error.ts";
 import type { Guest } from "../ports/guest.ts";
-import { isThrottledGuest } from "../ports/throttled-guest.ts";
+import { isThrottledGuest, type ThrottledGuest } from "../ports/throttled-guest.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
 /** See the head of this file. */
@@ -17,13 +17,9 @@ export class MoveThrottle {
 
 	/** Leaves the guest this share of its time. @throws {MoveError} `refused` if it cannot be slowed down */
 	async limit(share: number): Promise<void> {
-		if (!isThrottledGuest(this.#guest))
-			throw new MoveError(
-				"refused",
-				`a ${this.#guest.kind} guest cannot be slowed down: use post-copy, or switch over`,
-			);
+		const { throttle } = requireThrottle(this.#guest);
 		this.#watch.throttledToShare = share;
-		await this.#guest.throttle.limit(share);
+		await throttle.limit(share);
 	}
 
 	/** Gives the guest all of its time again. Safe without a limit, and with a guest that is gone. */
@@ -31,4 +27,10 @@ export class MoveThrottle {
 		if (this.#watch.throttledToShare === undefined || !isThrottledGuest(this.#guest)) return;
 		await this.#guest.throttle.limit(1).catch(() => undefined); // a guest that is gone has its own error already
 	}
+}
+
+/** @throws {MoveError} `refused` if the guest cannot be slowed down */
+export function requireThrottle(guest: Guest): ThrottledGuest {
+	if (isThrottledGuest(guest)) return guest;
+	throw new MoveError("refused", `a ${guest.kind} guest cannot be slowed down: use post-copy, or switch over`);
 }

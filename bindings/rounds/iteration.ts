@@ -152,6 +152,11 @@ export class Iteration {
 		return this.#encoding.kinds;
 	}
 
+	/** Why no versions were held for deltas although the guest could; undefined otherwise. */
+	get deltaObstacle(): string | undefined {
+		return this.#encoding.deltaObstacle;
+	}
+
 	/** What the operation itself holds, in bytes: bitmaps, lists, the hash table, versions sent. Not the guest's shadow. */
 	get memoryBytes(): number {
 		return this.#engine.usedBytes + this.hashes.byteLength + this.#encoding.memoryBytes;

@@ -8,7 +8,7 @@
 import type { CompressionPolicy } from "../policies/compression.ts";
 import type { LinkRate } from "../policies/link-rate.ts";
 import { isDeltaGuest, type PageSender } from "../ports/delta-guest.ts";
-import type { EncodeOptions, Guest, PageBatch, PageKinds } from "../ports/guest.ts";
+import { type EncodeOptions, type Guest, GuestError, type PageBatch, type PageKinds } from "../ports/guest.ts";
 
 /** How to encode. */
 export interface PageEncodingOptions {
@@ -34,6 +34,7 @@ export class PageEncoding {
 	readonly #options: PageEncodingOptions;
 	readonly #rate: LinkRate;
 	#sender: PageSender | undefined;
+	#deltaObstacle: string | undefined;
 	/** Batches were encoded that did not reach the sink. */
 	#isStale = false;
 	#memoryBytes = 0;
@@ -55,21 +56,31 @@ export class PageEncoding {
 		return this.#kinds;
 	}
 
+	/** Why no versions are held although the guest could; undefined otherwise. */
+	get deltaObstacle(): string | undefined {
+		return this.#deltaObstacle;
+	}
+
 	/** Gets ready for a round. */
 	async begin(round: EncodingRound): Promise<void> {
 		const { deltaCachePages = 0 } = this.#options;
-		if (
-			this.#sender === undefined &&
-			deltaCachePages > 0 &&
-			round.index > 1 &&
-			!round.last &&
-			isDeltaGuest(this.#guest)
-		) {
-			this.#sender = await this.#guest.deltas.open(deltaCachePages);
-			this.#memoryBytes = Math.max(this.#memoryBytes, this.#sender.memoryBytes);
-		}
+		const isTime = round.index > 1 && !round.last && deltaCachePages > 0;
+		if (isTime && this.#sender === undefined && this.#deltaObstacle === undefined)
+			await this.#openSender(deltaCachePages);
 		if (this.#isStale) await this.#sender?.forget();
 		this.#isStale = false;
+	}
+
+	/** Where there is no memory for versions, pages go whole: that is no reason to end a move. */
+	async #openSender(sentPages: number): Promise<void> {
+		if (!isDeltaGuest(this.#guest)) return;
+		try {
+			this.#sender = await this.#guest.deltas.open(sentPages);
+			this.#memoryBytes = Math.max(this.#memoryBytes, this.#sender.memoryBytes);
+		} catch (error) {
+			if (!(error instanceof GuestError) || error.code !== "too-large") throw error;
+			this.#deltaObstacle = error.message;
+		}
 	}
 
 	/** Encodes some pages. */

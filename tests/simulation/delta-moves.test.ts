@@ -14,7 +14,7 @@ import { type PreCopyOptions, preCopy } from "../../bindings/migration/pre-copy.
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
-import { PAGE_BYTES, type PageKinds } from "../../bindings/ports/guest.ts";
+import { GuestError, PAGE_BYTES, type PageKinds } from "../../bindings/ports/guest.ts";
 
 const test = suite("moves with deltas");
 const PAGES = 96;
@@ -138,6 +138,28 @@ test("whatever went wrong before, a move ends with the memory that the guest was
 		}
 	}
 	assert.ok(deltas > 20, `only ${deltas} pages went as deltas`);
+});
+
+test("without memory for what was sent pages go whole, and the report says so", async () => {
+	const world = new World(3);
+	const { deltas } = world.guest;
+	deltas.open = () => Promise.reject(new GuestError("too-large", "no memory to hold so many pages"));
+	await world.clock.run(async () => {
+		const { result } = await world.during(() => world.move(preCopy, { ...OPTIONS, deltaCachePages: 64 }));
+		assert.is(result.outcome, "moved", JSON.stringify(result));
+		assert.is(result.metrics.deltaObstacle, "no memory to hold so many pages");
+		assert.is(result.metrics.pageKinds?.delta, 0);
+	});
+});
+
+test("a guest that fails otherwise when it is to hold what was sent ends the move", async () => {
+	const world = new World(3);
+	const { deltas } = world.guest;
+	deltas.open = () => Promise.reject(new GuestError("crashed", "the worker has ended"));
+	await world.clock.run(async () => {
+		const { result } = await world.during(() => world.move(preCopy, { ...OPTIONS, deltaCachePages: 64 }));
+		assert.ok(result.outcome === "kept" && /the worker has ended/.test(result.error.message), JSON.stringify(result));
+	});
 });
 
 test("a cache of a size that makes no sense is refused before anything is sent", async () => {

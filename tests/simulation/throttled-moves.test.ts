@@ -56,8 +56,33 @@ test("a guest that cannot be slowed down is kept, and told so", async () => {
 		);
 		assert.is(result.outcome, "kept");
 		assert.match(result.outcome === "kept" ? result.error.message : "", /cannot be slowed down/);
+		assert.equal(result.metrics.rounds, [], "before anything has travelled");
+		assert.is(result.metrics.setupMs, 0);
 		assert.ok(guest.running);
 		await guest.discard();
+	});
+});
+
+test("the limit on the total time holds for all steps of the brake together", async () => {
+	const { world, shares, work } = busyWorld();
+	await world.clock.run(async () => {
+		const limitMs = 400;
+		const startedMs = world.clock.now();
+		const line = world.connect();
+		const { clock, guest, random } = world;
+		void work();
+		const options = {
+			...WHOLE_PAGES,
+			whenNotConverging: "throttle",
+			convergence: () => "iterations" as const,
+			totalTime: { limitMs, onLimit: "cancel" },
+		} as const;
+		const result = await preCopy({ guest, link: line, clock, random }, options);
+		const tookMs = world.clock.now() - startedMs;
+		assert.ok(result.outcome === "kept" && result.error.code === "total-time", JSON.stringify(result));
+		assert.ok(shares.length > 3, `${shares}: the limit fell into the first step`);
+		assert.ok(tookMs < limitMs + 50, `${tookMs} ms`);
+		await world.guest.discard();
 	});
 });
 
