@@ -17,6 +17,12 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry demo --guest qemu [options]
                              the same with a Linux under QEMU, between two processes that each have a QEMU of their own;
                              takes --from as well
+  pageferry wire start [--name NAME] [--uplink user|passt|none] [--forward HOST:GUEST]… [--guest-ip IP]
+                       [--tcp PORT] [--pcap FILE] [--folder FOLDER]
+                             the network of guests in a process of its own: clients' connections last when a guest
+                             moves, and when its host is killed; --forward 8080:80, or 8080:10.0.0.16:80
+  pageferry wire status|stop|fence [--name NAME] [--json] [--port PORT]
+                             who is at a wire; ends it; cuts a host off whose guest runs elsewhere
   pageferry --version
   pageferry --help           pageferry demo --help says the same
 

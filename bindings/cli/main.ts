@@ -57,6 +57,11 @@ async function main(args: readonly string[]): Promise<number> {
 		const { parseLabOptions, runLab } = await import("./lab.ts");
 		return runLab(parseLabOptions(rest));
 	}
+	if (command === "wire") {
+		const { parseWireOptions } = await import("./wire-options.ts");
+		const { runWire } = await import("./wire.ts");
+		return runWire(parseWireOptions(rest), nodePlatform());
+	}
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
 	if (!asksForGuest(rest)) return demo(parseDemoOptions(rest));
 	return machineDemo(parseMachineDemoOptions(rest));
