@@ -158,20 +158,26 @@ export class ReceivedPages {
 	 * The caller's word that the source will never come back.
 	 * @param lost - what becomes of the pages that are lost: `discard` gives the guest up, and whatever waits fails; `zeros`
 	 *   lets it run on with zeros in their place.
+	 * @returns `fenced` for `zeros` where the lease has ended: somebody else may run the guest, and only `discard` is left.
 	 */
 	async abandon(lost: "discard" | "zeros"): Promise<PagingEnd> {
-		const { client, guest } = this.#services;
+		const { client, guest, protection } = this.#services;
 		const missing = client.missing;
 		const end: PagingEnd = { outcome: "lost", missing, missingPages: countPages(missing) };
 		this.#settle();
 		this.#link?.abort(new MoveError("cancelled", "the caller has given the source up"));
 		await this.#ended;
+		if (lost === "zeros" && (this.#fenced || protection?.holds === false)) {
+			void this.#stopForGood();
+			return fencedEnd(client);
+		}
 		this.#ended = Promise.resolve(end);
 		if (lost === "discard") {
-			await this.#services.protection?.fence();
+			await protection?.fence();
 			await guest.discard();
 		} else {
-			await this.#services.protection?.end();
+			// From the look at the lease to here nothing has been waited for: what is held may leave.
+			await protection?.end();
 			for (const batch of zeroBatches(missing)) await guest.faulting.install(batch, () => undefined);
 			await guest.faulting.end();
 		}
@@ -184,6 +190,11 @@ export class ReceivedPages {
 	 */
 	async fence(): Promise<void> {
 		if (this.#over) return;
+		await this.#stopForGood();
+	}
+
+	async #stopForGood(): Promise<void> {
+		if (this.#fenced) return;
 		const { protection, guest, clock, client } = this.#services;
 		this.#fenced = true;
 		this.#settle();

@@ -152,8 +152,16 @@ for (const [event, keeper] of [
 			// A link that comes late finds nothing to go on with.
 			const late = await received.paging.takeOver(world.open("b"));
 			assert.is(late.outcome, "fenced");
+			// Nor does a caller who gives the source up: what is held may never leave.
+			const { length } = world.heard;
+			assert.is((await received.paging.abandon("zeros")).outcome, "fenced");
+			assert.is(target.gate.facts.holding, true);
+			assert.not(target.running);
 			await world.clock.sleep(200);
 			world.compare(world.guest);
+			assert.is((await received.paging.ended).outcome, "fenced");
+			assert.is((await received.paging.abandon("discard")).outcome, "lost");
+			assert.ok(world.heard.length > length, "the revived guest goes on");
 		});
 		assert.equal(world.violations, []);
 	});
