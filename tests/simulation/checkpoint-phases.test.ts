@@ -160,7 +160,9 @@ for (const [event, keeper] of [
 			await world.clock.sleep(200);
 			world.compare(world.guest);
 			assert.is((await received.paging.ended).outcome, "fenced");
+			assert.is(world.heard.length, length, "the program waits for a page that will never come");
 			assert.is((await received.paging.abandon("discard")).outcome, "lost");
+			await world.clock.sleep(20);
 			assert.ok(world.heard.length > length, "the revived guest goes on");
 		});
 		assert.equal(world.violations, []);
