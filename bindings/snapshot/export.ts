@@ -8,17 +8,16 @@
  */
 import { BatchDecoder, BatchError } from "../engine/batch.ts";
 import { createEngine, type Engine } from "../engine/engine.ts";
-import { hash64, hash128 } from "../engine/hash.ts";
-import { toHex } from "../wire/digest.ts";
+import { hash64 } from "../engine/hash.ts";
 import { FRAME_HEADER_BYTES } from "../wire/frame.ts";
 import { MAX_CHUNK_BYTES } from "../wire/limits.ts";
 import { IMAGE_TYPES, isOptional, RECORD_TYPES } from "../wire/record-types.ts";
 import { encodeRecord } from "../wire/records.ts";
+import { GrowingBytes } from "./growing-bytes.ts";
 import {
 	checkImageRecord,
-	decodeTrailer,
 	encodeImageRecord,
-	encodeTrailer,
+	FrameCount,
 	hashIn,
 	type ImageFrame,
 	imageHeader,
@@ -26,6 +25,7 @@ import {
 } from "./image.ts";
 import { SnapshotError } from "./image-error.ts";
 import { type Description, decodeDescription, encodeDescription, PieceReader, statePieces } from "./manifest.ts";
+import { isSame } from "./pack-index.ts";
 import type { SnapshotInfo } from "./store-info.ts";
 import type { SnapshotReader } from "./store-reader.ts";
 import type { BeginOptions, SnapshotWriter } from "./store-writer.ts";
@@ -38,29 +38,20 @@ export interface StreamOptions {
 /** Frames of one image, front to back. */
 class FrameStream {
 	readonly #engine: Engine = createEngine();
-	readonly #headers: Uint8Array[] = [];
-	#lastFrameBytes = 0;
+	readonly #count = new FrameCount(this.#engine);
 
 	/** One frame as two chunks. */
 	frame(type: number, payload: Uint8Array, checksum: bigint = hash64(this.#engine, payload)): Uint8Array[] {
-		const sequence = this.#headers.length;
+		const { frames: sequence } = this.#count;
 		const { byteLength: payloadByteLength } = payload;
 		const header = imageHeader(hashIn(this.#engine), { type, sequence, payloadByteLength, checksum });
-		this.#headers.push(header);
-		this.#lastFrameBytes = FRAME_HEADER_BYTES + payload.byteLength;
+		this.#count.add(header, payloadByteLength);
 		return [header, payload];
 	}
 
 	trailer(): Uint8Array[] {
-		const payload = encodeTrailer(this.#engine, joined(this.#headers), this.#lastFrameBytes);
-		return this.frame(IMAGE_TYPES.trailer, payload);
+		return this.frame(IMAGE_TYPES.trailer, this.#count.trailer());
 	}
-}
-
-function joined(headers: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-	const all = new Uint8Array(headers.length * FRAME_HEADER_BYTES);
-	for (const [i, header] of headers.entries()) all.set(header, i * FRAME_HEADER_BYTES);
-	return all;
 }
 
 /** The image of a snapshot, in chunks. @throws {SnapshotError} what is wrong with the snapshot: the image then has no end. */
@@ -166,7 +157,7 @@ class ImageReception {
 			throw new SnapshotError("corrupt", "is a resource that the layout does not name", { record: frame.record });
 		this.#resource ??= { hash, total: fact.byteLength, pieces: new PieceReader("resource", fact.byteLength, "image") };
 		const { pieces, total } = this.#resource;
-		if (pieces.take({ ...frame, payload: frame.payload.slice() }) !== hash)
+		if (pieces.take(frame) !== hash)
 			throw new SnapshotError("corrupt", "is a piece of another resource", { record: frame.record });
 		if (pieces.byteLength < total) return;
 		this.#resource = undefined;
@@ -181,7 +172,7 @@ class ImageReception {
 	#takeState(frame: ImageFrame): Promise<void> {
 		if (this.#wanted.length > 0 || this.#resource !== undefined)
 			throw new SnapshotError("corrupt", "comes before all resources have", { record: frame.record });
-		this.#state.take({ ...frame, payload: frame.payload.slice() });
+		this.#state.take(frame);
 		if (this.#state.byteLength === this.#description.stateByteLength) this.#stateBytes = this.#state.finish();
 		return Promise.resolve();
 	}
@@ -190,7 +181,9 @@ class ImageReception {
 		const { payload: bytes, checksum, record } = frame;
 		try {
 			const decoded = this.#decoder.decode(bytes, { pageCount: this.#description.layout.pageCount, checksum });
-			for (const pageIndex of decoded.pageIndices()) this.#takePage(pageIndex, record);
+			const pageIndices = decoded.pageIndices();
+			if (pageIndices.length === 0) throw new SnapshotError("corrupt", "is a batch without pages", { record });
+			for (const pageIndex of pageIndices) this.#takePage(pageIndex, record);
 		} catch (error) {
 			if (!(error instanceof BatchError)) throw error;
 			const { pageIndex } = error;
@@ -222,12 +215,11 @@ async function* readFrames(
 ): AsyncGenerator<ImageFrame, void> {
 	const engine = createEngine();
 	const bytes = new ChunkReader(chunks);
-	const headers: Uint8Array[] = [];
-	let lastFrameBytes = 0;
+	const count = new FrameCount(engine);
 	try {
-		for (let offset = 0; ; offset += lastFrameBytes) {
+		for (let offset = 0; ; ) {
 			signal?.throwIfAborted();
-			const sequence = headers.length;
+			const { frames: sequence } = count;
 			const header = await bytes.take(FRAME_HEADER_BYTES, `frame ${sequence}`);
 			const { type, payloadByteLength, checksum, record } = readHeader(hashIn(engine), header, { sequence, offset });
 			const payload = await bytes.take(payloadByteLength, record);
@@ -236,24 +228,18 @@ async function* readFrames(
 				throw new SnapshotError("corrupt", "its payload is damaged", { record });
 			const frame = { type, record, payload, checksum, offset };
 			if (type === IMAGE_TYPES.trailer) {
-				checkEnd(frame, engine, headers, lastFrameBytes);
+				if (!isSame(payload, count.trailer()))
+					throw new SnapshotError("corrupt", "does not fit the frames before it", { record });
 				if (!(await bytes.isAtEnd())) throw new SnapshotError("corrupt", "something comes behind the trailer");
 				return;
 			}
-			headers.push(header);
-			lastFrameBytes = FRAME_HEADER_BYTES + payloadByteLength;
+			count.add(header, payloadByteLength);
+			offset += FRAME_HEADER_BYTES + payloadByteLength;
 			if (!isOptional(type)) yield frame;
 		}
 	} finally {
 		await bytes.close();
 	}
-}
-
-function checkEnd(frame: ImageFrame, engine: Engine, headers: readonly Uint8Array[], lastFrameBytes: number): void {
-	const trailer = decodeTrailer(frame, {});
-	const isWhole = trailer.frames === headers.length && trailer.lastFrameBytes === lastFrameBytes;
-	if (!isWhole || trailer.digest !== toHex(hash128(engine, joined(headers))))
-		throw new SnapshotError("corrupt", "does not fit the frames before it", { record: frame.record });
 }
 
 /** Bytes of a stream, as many as are wanted. */
@@ -267,23 +253,15 @@ class ChunkReader {
 
 	/** A fresh array of exactly so many bytes; memory grows with what arrives. @throws {SnapshotError} `corrupt` at the end. */
 	async take(byteLength: number, record: string): Promise<Uint8Array<ArrayBuffer>> {
-		const pieces: Uint8Array[] = [];
-		let held = 0;
-		while (held < byteLength) {
+		const bytes = new GrowingBytes(byteLength);
+		while (bytes.byteLength < byteLength) {
 			if (this.#rest.byteLength === 0 && !(await this.#next()))
 				throw new SnapshotError("corrupt", "the image ends within it", { record });
-			const piece = this.#rest.subarray(0, byteLength - held);
+			const piece = this.#rest.subarray(0, byteLength - bytes.byteLength);
 			this.#rest = this.#rest.subarray(piece.byteLength);
-			pieces.push(piece);
-			held += piece.byteLength;
+			bytes.append(piece);
 		}
-		const bytes = new Uint8Array(byteLength);
-		let at = 0;
-		for (const piece of pieces) {
-			bytes.set(piece, at);
-			at += piece.byteLength;
-		}
-		return bytes;
+		return bytes.take();
 	}
 
 	/** Whether nothing follows. */

@@ -62,11 +62,10 @@ export interface HistoryEntry {
 }
 
 /** How a history has ended: it was stopped, the guest is gone, or something threw that is no failure of a save, as a callback. */
-export interface HistoryEnd {
-	readonly reason: "stopped" | "gone" | "failed";
-	/** Of `gone` a {@link SaveError}; of `failed` what was thrown. */
-	readonly error?: unknown;
-}
+export type HistoryEnd =
+	| { readonly reason: "stopped" }
+	| { readonly reason: "gone"; readonly error: SaveError }
+	| { readonly reason: "failed"; readonly error: unknown };
 
 /** What a rewind gives. */
 export interface Rewound extends Restored {

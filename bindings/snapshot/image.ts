@@ -14,7 +14,7 @@
  */
 import { isBatchIntact } from "../engine/batch.ts";
 import type { Engine } from "../engine/engine.ts";
-import { hash64, hash128 } from "../engine/hash.ts";
+import { Hasher128, hash64, hash128 } from "../engine/hash.ts";
 import { LinkError } from "../ports/link.ts";
 import { toHex } from "../wire/digest.ts";
 import {
@@ -271,12 +271,39 @@ export function decodeTrailer(frame: ImageFrame, place: Place): Trailer {
 
 /** The payload of a trailer. */
 export function encodeTrailer(engine: Engine, headers: Uint8Array, lastFrameBytes: number): Uint8Array<ArrayBuffer> {
+	return trailerOf(headers.byteLength / FRAME_HEADER_BYTES, lastFrameBytes, hash128(engine, headers));
+}
+
+function trailerOf(frames: number, lastFrameBytes: number, digest: Uint8Array): Uint8Array<ArrayBuffer> {
 	const payload = new Uint8Array(TRAILER_RECORD_BYTES);
 	const view = new DataView(payload.buffer);
-	view.setUint32(0, headers.byteLength / FRAME_HEADER_BYTES, true);
+	view.setUint32(0, frames, true);
 	view.setUint32(4, lastFrameBytes, true);
-	payload.set(hash128(engine, headers), 8);
+	payload.set(digest, 8);
 	return payload;
+}
+
+/** What a trailer will say of frames as they pass: any number of them takes no memory. */
+export class FrameCount {
+	readonly #hasher: Hasher128;
+	#lastFrameBytes = 0;
+	/** Frames so far: the number of the next one. */
+	frames = 0;
+
+	constructor(engine: Engine) {
+		this.#hasher = new Hasher128(engine);
+	}
+
+	add(header: Uint8Array, payloadByteLength: number): void {
+		this.#hasher.update(header);
+		this.#lastFrameBytes = FRAME_HEADER_BYTES + payloadByteLength;
+		this.frames++;
+	}
+
+	/** The trailer's payload. */
+	trailer(): Uint8Array<ArrayBuffer> {
+		return trailerOf(this.frames, this.#lastFrameBytes, this.#hasher.digest());
+	}
 }
 
 /** A frame's header for this payload. */

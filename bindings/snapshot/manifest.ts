@@ -19,6 +19,7 @@ import {
 } from "../wire/limits.ts";
 import { IMAGE_TYPES, isOptional, RECORD_TYPES } from "../wire/record-types.ts";
 import { decodeRecord, encodeRecord } from "../wire/records.ts";
+import { GrowingBytes } from "./growing-bytes.ts";
 import { type ImageFrame, identityOf, objectName, type WholeObject } from "./image.ts";
 import type { ObjectBuilder, ObjectReference } from "./image-builder.ts";
 import { type Place, SnapshotError, snapshotError } from "./image-error.ts";
@@ -231,23 +232,24 @@ export function readManifest(whole: WholeObject, reference: ObjectReference): Ma
 export class PieceReader {
 	readonly #type: "state" | "resource";
 	readonly #object: string;
-	readonly #pieces: Uint8Array[] = [];
 	readonly #total: number;
-	#byteLength = 0;
+	readonly #bytes: GrowingBytes;
+	#hasBegun = false;
 
 	/** @param total - what it must come to. */
 	constructor(type: "state" | "resource", total: number, object: string) {
 		this.#type = type;
 		this.#total = total;
 		this.#object = object;
+		this.#bytes = new GrowingBytes(total);
 	}
 
 	/** Bytes so far. */
 	get byteLength(): number {
-		return this.#byteLength;
+		return this.#bytes.byteLength;
 	}
 
-	/** Takes the next piece. @returns the hash that a resource's piece names. @throws {SnapshotError} `corrupt`. */
+	/** Takes the next piece, and copies it. @returns the hash that a resource's piece names. @throws {SnapshotError} `corrupt`. */
 	take(frame: ImageFrame): string {
 		const place = { object: this.#object, record: frame.record };
 		let record: ReturnType<typeof decodeRecord>;
@@ -258,23 +260,20 @@ export class PieceReader {
 		}
 		if (record?.type !== this.#type || (record.type !== "state" && record.type !== "resource"))
 			throw new SnapshotError("corrupt", `is no piece of a ${this.#type}`, place);
-		if (record.total !== this.#total || record.offset !== this.#byteLength)
+		const { total, offset, bytes } = record;
+		if (total !== this.#total || offset !== this.byteLength || offset + bytes.byteLength > total)
 			throw new SnapshotError("corrupt", "is not the next piece", place);
-		this.#pieces.push(record.bytes);
-		this.#byteLength += record.bytes.byteLength;
+		if (bytes.byteLength === 0 && (total > 0 || this.#hasBegun))
+			throw new SnapshotError("corrupt", "is an empty piece", place);
+		this.#hasBegun = true;
+		this.#bytes.append(bytes);
 		return record.type === "resource" ? record.hash : "";
 	}
 
 	/** All of it. @throws {SnapshotError} `corrupt` if pieces are missing. */
 	finish(): Uint8Array<ArrayBuffer> {
-		if (this.#byteLength !== this.#total || this.#pieces.length === 0)
+		if (this.byteLength !== this.#total || !this.#hasBegun)
 			throw new SnapshotError("corrupt", `pieces of the ${this.#type} are missing`, { object: this.#object });
-		const bytes = new Uint8Array(this.#total);
-		let at = 0;
-		for (const piece of this.#pieces) {
-			bytes.set(piece, at);
-			at += piece.byteLength;
-		}
-		return bytes;
+		return this.#bytes.take();
 	}
 }

@@ -14,6 +14,7 @@ import { ObjectBuilder } from "../../bindings/snapshot/image-builder.ts";
 import { SnapshotError, type SnapshotErrorCode, SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { encodeFrameHeader, FRAME_HEADER_BYTES } from "../../bindings/wire/frame.ts";
 import { IMAGE_TYPES, OPTIONAL_BIT, RECORD_TYPES } from "../../bindings/wire/record-types.ts";
+import { decodeRecord, encodeRecord } from "../../bindings/wire/records.ts";
 import { failsWith, failureOf } from "../contract/suites/failures.ts";
 import { acceptPages, assertIs, guestOf, remember, restoreAll, save } from "../simulation/snapshot-store-world.ts";
 
@@ -492,6 +493,55 @@ test("an image from elsewhere cannot bring pages twice, pages that there are not
 	])
 		assert.instance(await failureOf(place.import([foreign])), SnapshotError);
 	assert.is((await place.list()).length, 1);
+});
+
+test("an image cannot go on for ever with pieces of nothing; pieces of a byte each, and records of later versions, are taken", async () => {
+	const forge = await new Forge().fill();
+	const chunks: Uint8Array[] = [];
+	for await (const chunk of forge.open().export(forge.child)) chunks.push(chunk.slice());
+	const frames: Frame[] = [];
+	for (let i = 0; i < chunks.length; i += 2)
+		frames.push({ type: new DataView(chunks[i]!.buffer).getUint16(6, true), payload: new Uint8Array(chunks[i + 1]!) });
+	const place = new SnapshotStore(new MemoryStore(), { clock: systemClock, random: new SeededRandom(4) });
+	const image = (change: (frames: Frame[]) => Frame[]) => {
+		const builder = new RawBuilder();
+		for (const { type, payload } of change(frames.slice(0, -1))) builder.append(type, payload);
+		return place.import([builder.finish().bytes]);
+	};
+	const insteadOf = (type: number, others: (frame: Frame) => Frame[]) => (all: Frame[]) =>
+		all.flatMap((frame) => (frame.type === type ? others(frame) : [frame]));
+	const stateOf = ({ payload }: Frame) => {
+		const record = decodeRecord({ type: RECORD_TYPES.state, payload, checksum: hashes.hash64(payload) });
+		assert.is(record?.type, "state");
+		return record as Extract<typeof record, { type: "state" }>;
+	};
+	const piece = (total: number, offset: number, bytes: Uint8Array<ArrayBuffer>) => ({
+		type: RECORD_TYPES.state,
+		payload: encodeRecord({ type: "state", offset, total, bytes }).payload.slice(),
+	});
+	/** What the encoder refuses as well: a piece whose byte is cut off. */
+	const nothing = (total: number) => {
+		const { type, payload } = piece(total, 0, Uint8Array.of(1));
+		return { type, payload: payload.slice(0, -1) };
+	};
+	for (const change of [
+		insteadOf(RECORD_TYPES.state, (frame) => [nothing(stateOf(frame).total), frame]),
+		insteadOf(RECORD_TYPES.batch, (frame) => [{ type: frame.type, payload: new Uint8Array(16) }, frame]),
+	]) {
+		const error = await failsWith(SnapshotError, "corrupt", image(change));
+		assert.match(error.message, /empty|without pages/);
+	}
+	const { digest } = await image(
+		insteadOf(RECORD_TYPES.state, (frame) => {
+			const { bytes, total } = stateOf(frame);
+			assert.ok(total > 1);
+			return Array.from(bytes, (byte, offset) => piece(total, offset, Uint8Array.of(byte)));
+		}),
+	);
+	const later = { type: OPTIONAL_BIT | 0x7ff0, payload: new Uint8Array(8) };
+	const again = await image(insteadOf(RECORD_TYPES.state, (frame) => [...Array<Frame>(300).fill(later), frame]));
+	assert.is(again.digest, digest);
+	assert.is((await place.list()).length, 2);
 });
 
 test.run();

@@ -63,9 +63,9 @@ for (const technique of ["post-copy", "hybrid", "pre-copy"] as const satisfies r
 				await clock.sleep(18);
 				const { outcome } = await world.move(technique);
 				assert.is(outcome, "moved");
-				const { reason, error } = await history.ended;
-				assert.is(reason, "gone");
-				assert.is(error?.code, "gone");
+				const end = await history.ended;
+				assert.is(end.reason, "gone");
+				assert.is(end.reason === "gone" && end.error.code, "gone");
 				await assertWhole(world, here, history, pauses);
 
 				const there = open();

@@ -113,7 +113,7 @@ test("the history of a guest that is gone ends, and says so", async () => {
 		await world.guest.discard();
 		const end = await history.ended;
 		assert.is(end.reason, "gone");
-		assert.instance(end.error, SaveError);
+		assert.instance(end.reason === "gone" && end.error, SaveError);
 	});
 });
 
