@@ -29,13 +29,21 @@ export interface HostFiles {
 export interface PageFiles {
 	/** Opens a file for both. Throws the system's error. */
 	open(path: string): PageFile;
+	/** Opens a file that is only read, `/proc` included. Throws the system's error. */
+	openToRead(path: string): PageSource;
+}
+
+/** An open file that is read in place. */
+export interface PageSource {
+	/** Fills `target` from `byteOffset` on. Throws the system's error, or RangeError when the file ends before. */
+	read(target: Uint8Array, byteOffset: number): void;
+	close(): void;
 }
 
 /** An open file of pages. */
-export interface PageFile {
-	/** Fills `target` from `byteOffset` on. Throws the system's error, or RangeError when the file ends before. */
-	read(target: Uint8Array, byteOffset: number): void;
+export interface PageFile extends PageSource {
+	/** Bytes that it takes in memory or on the disk, what was swapped out included: holes take none. Throws the system's error. */
+	allocatedBytes(): number;
 	/** Writes all of `bytes`. Throws the system's error. */
 	write(bytes: Uint8Array, byteOffset: number): void;
-	close(): void;
 }

@@ -8,7 +8,8 @@ export type QemuErrorCode =
 	| "command"
 	| "not-booted"
 	| "no-file"
-	| "no-accelerator";
+	| "no-accelerator"
+	| "no-soft-dirty";
 
 /**
  * A failure of QEMU or of what was given to it. The message says what to do.
@@ -22,6 +23,7 @@ export type QemuErrorCode =
  * | `not-booted` | the machine inside has not said what it was to say; {@link errorText} has its last lines |
  * | `no-file` | a kernel, an image or another file that the machine needs is not there |
  * | `no-accelerator` | KVM was asked for, and no machine boots with it here |
+ * | `no-soft-dirty` | soft-dirty marks were asked for, and cannot be trusted here; the message says why |
  */
 export class QemuError extends Error {
 	override readonly name = "QemuError";

@@ -34,12 +34,19 @@ import { QemuInstance } from "./instance.ts";
 import { type Accelerator, checkMachine, machineFacts, pagesOf, type QemuMachine } from "./machine.ts";
 import { DEFAULT_EXECUTABLE, type QemuPlace, type QemuServices, qemuVersion } from "./qemu-host.ts";
 import { QemuRam } from "./ram.ts";
+import type { QemuTracker, QemuTracking } from "./ram-tracking.ts";
+import { whyNoSoftDirty } from "./soft-dirty.ts";
 
 /** How a machine is started. */
 export interface StartQemuGuestOptions extends QemuPlace {
 	readonly machine: QemuMachine;
 	/** `tcg` if left out. */
 	readonly accelerator?: Accelerator;
+	/**
+	 * How changed pages are found: by comparing them, or by the system's marks where a probe at the start finds that it has
+	 * them (docs/qemu.md). `auto` if left out: marks where they can be trusted; {@link QemuGuest.tracking} says which it is.
+	 */
+	readonly tracker?: "auto" | QemuTracker;
 	/** Takes the connection that carries the network card's frames: `switchPort.attach`. Needed with a `mac`. */
 	readonly network?: QemuNetwork;
 	/** What the machine says on its console when it is up; the start waits for such a line. */
@@ -107,9 +114,13 @@ export async function openGuest(
 		await prepareStateTransfer(instance);
 		let onEnd: (error: GuestError) => void = () => undefined;
 		const file = { path: instance.ramPath, pageCount: pagesOf(options.machine) };
-		const ram = await QemuRam.open(services.workers, file, (error) => onEnd(error));
+		let isPaused = (): boolean => false;
+		const process = { files: services.files, pid: instance.pid, isPaused: () => isPaused() };
+		const ram = await QemuRam.open(services.workers, file, process, (error) => onEnd(error));
+		await chooseTracker(services.files, options, ram, instance.pid);
 		const Kind = options.machine.balloon === true ? BallooningQemuGuest : QemuGuest;
 		const guest = new Kind({ services, instance, ram, facts }, options.incoming ? "waiting" : "running");
+		isPaused = () => guest.isPaused;
 		onEnd = (error) => guest.crash(error);
 		if (instance.network !== undefined) options.network?.(instance.network);
 		return guest;
@@ -117,6 +128,21 @@ export async function openGuest(
 		await instance.end(new GuestError("gone", "the start failed"));
 		throw error;
 	}
+}
+
+/** @throws {QemuError} `no-soft-dirty` where the marks were asked for */
+async function chooseTracker(
+	files: QemuServices["files"],
+	{ tracker = "auto", machine }: Pick<StartQemuGuestOptions, "tracker" | "machine">,
+	ram: QemuRam,
+	pid: number,
+): Promise<void> {
+	if (tracker === "scan") return;
+	const process = { pid, pageCount: ram.pageCount, markedPages: () => ram.markedPages() };
+	const why = await whyNoSoftDirty(files, machine, process);
+	ram.tracking.decide(why);
+	if (tracker === "soft-dirty" && why !== undefined)
+		throw new QemuError("no-soft-dirty", `soft-dirty marks cannot be used: ${why}; use "auto" or "scan"`);
 }
 
 interface GuestParts {
@@ -147,6 +173,7 @@ export class QemuGuest implements Guest {
 	/** The state of this pause. */
 	#captured: Promise<Uint8Array<ArrayBuffer>> | undefined;
 	#pauseWaitMs = 0;
+	#resuming = false;
 
 	/** For this folder. */
 	constructor(parts: GuestParts, status: "running" | "waiting") {
@@ -162,7 +189,12 @@ export class QemuGuest implements Guest {
 			hashes: (firstPage, pageCount) => this.#do(() => ram.hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => ram.grow(pageCount)),
 		};
-		this.dirty = { tracker: ram.tracker, open: () => this.#do(() => ram.open()) };
+		this.dirty = {
+			get tracker() {
+				return ram.tracker;
+			},
+			open: () => this.#do(() => ram.open()),
+		};
 		this.state = {
 			layout: () => this.#layout(),
 			capture: () => this.#do(() => this.#capture()),
@@ -174,6 +206,16 @@ export class QemuGuest implements Guest {
 	/** Whether it has been told to run. */
 	get isRunning(): boolean {
 		return this.#status === "running";
+	}
+
+	/** Whether it is held at a pause point. */
+	get isPaused(): boolean {
+		return this.#status === "paused" && !this.#resuming;
+	}
+
+	/** How changed pages are found, why so, and what the last look took. */
+	get tracking(): QemuTracking {
+		return this.#parts.ram.tracking.report;
 	}
 
 	/** QEMU's process. */
@@ -232,12 +274,18 @@ export class QemuGuest implements Guest {
 		await this.#do(async () => {
 			if (this.#status === "running") return;
 			if (this.#status === "waiting") throw new GuestError("state", "this target has no state to run with yet");
-			// A save that failed leaves the machine as it was.
-			const saved = this.#captured?.catch(() => undefined);
-			if (saved !== undefined) await this.#answered(saved, "save its state");
-			await this.#answered(this.#parts.instance.qmp.execute("cont"), "go on");
-			this.#captured = undefined;
-			this.#status = "running";
+			this.#resuming = true; // from here on nothing begins that relies on the pause
+			try {
+				await this.#parts.ram.settled();
+				// A save that failed leaves the machine as it was.
+				const saved = this.#captured?.catch(() => undefined);
+				if (saved !== undefined) await this.#answered(saved, "save its state");
+				await this.#answered(this.#parts.instance.qmp.execute("cont"), "go on");
+				this.#captured = undefined;
+				this.#status = "running";
+			} finally {
+				this.#resuming = false;
+			}
 		});
 	}
 

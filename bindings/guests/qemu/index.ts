@@ -17,4 +17,5 @@ export { sweepInstances } from "./instance-folder.ts";
 export type { Accelerator, QemuFloppy, QemuKernel, QemuMachine } from "./machine.ts";
 export { type PasstOptions, startPasst } from "./passt.ts";
 export { type QemuPlace, type QemuServices, qemuVersion } from "./qemu-host.ts";
+export type { QemuHarvest, QemuTracker, QemuTracking } from "./ram-tracking.ts";
 export { type PortForward, startUserNetwork, type UserNetwork, type UserNetworkOptions } from "./user-network.ts";

@@ -2,6 +2,7 @@
 // Both ends are of one release; nothing else speaks this.
 import { BatchError, type BatchErrorCode } from "../../engine/batch.ts";
 import { GuestError, type GuestErrorCode } from "../../ports/guest.ts";
+import type { RamMapping } from "./page-map.ts";
 
 /** The worker's part of the RAM file. Every page index in a job is the guest's own unless a field says otherwise. */
 export interface ShardFacts {
@@ -10,11 +11,34 @@ export interface ShardFacts {
 	readonly pageCount: number;
 	/** Pages of the whole guest. */
 	readonly guestPages: number;
+	/** Bits of the whole guest's pages, shared by its workers: see ram-look.ts. */
+	readonly written: SharedArrayBuffer;
+	readonly fresh: SharedArrayBuffer;
+	/** Where the system says what QEMU has mapped; absent where that is not known. */
+	readonly mapping?: RamMapping;
+}
+
+/** What a look for changes leaves out: see ram-look.ts. */
+export type LookKind = "all" | "holes" | "soft-dirty";
+
+/** What one worker's look was like. */
+export interface LookReport {
+	/** Smaller where the system did not answer, or it was not worth while. */
+	readonly kind: LookKind;
+	readonly readPages: number;
+	/** `holes`: pages that are certainly in the file, of this shard; and of the whole file, as the system counts them. */
+	readonly knownPages?: number;
+	readonly allocatedPages?: number;
+	/** `soft-dirty`: pages that were mapped at an earlier look and are not any more. */
+	readonly lostPages?: number;
 }
 
 /** What a worker can be asked, and what it answers. `bits` are of the shard: bit 0 is its first page. */
 export interface RamJobs {
-	attach: { order: { readonly shard: ShardFacts }; result: undefined };
+	/** `withoutMap`: why the system does not say what QEMU has mapped. */
+	attach: { order: { readonly shard: ShardFacts }; result: { readonly withoutMap?: string } };
+	/** Pages that the marks name: see soft-dirty.ts. */
+	"soft-dirty": { order: { readonly id?: never }; result: { readonly pageCount: number } };
 	open: { order: { readonly id?: never }; result: { readonly cursor: number } };
 	/** `firstPage`: within the shard. */
 	peek: {
@@ -23,10 +47,14 @@ export interface RamJobs {
 			readonly firstPage: number;
 			readonly pageCount: number;
 			readonly candidates?: Uint8Array;
+			readonly kind: LookKind;
 		};
 		result: { readonly bits: Uint8Array };
 	};
-	harvest: { order: { readonly cursor: number }; result: { readonly bits: Uint8Array; readonly dirtyCount: number } };
+	harvest: {
+		order: { readonly cursor: number; readonly kind: LookKind };
+		result: { readonly bits: Uint8Array; readonly dirtyCount: number; readonly look: LookReport };
+	};
 	"put-back": { order: { readonly cursor: number; readonly bits: Uint8Array }; result: undefined };
 	close: { order: { readonly cursor: number }; result: undefined };
 	/** `foreign`: contents of the listed pages that are not of this shard, in their order. */

@@ -14,8 +14,10 @@ import { HASH_BYTES, PageHasher } from "../../engine/hash.ts";
 import { ZeroScanner } from "../../engine/zero.ts";
 import { PAGE_BYTES } from "../../ports/guest.ts";
 import type { PageFile } from "../../ports/host-files.ts";
-import { bitsByteLength, setBits } from "../page-bits.ts";
+import { bitsByteLength, forEachRun, setBits } from "../page-bits.ts";
 import { ScanTracker, type ShadowedMemory, STEP_PAGES } from "../scan-tracker.ts";
+import type { PageMap } from "./page-map.ts";
+import { RamLook } from "./ram-look.ts";
 import type { ShardFacts } from "./ram-protocol.ts";
 
 /** What the work on a shard needs; dropped with the shadow, because engines give nothing back. */
@@ -33,10 +35,13 @@ interface Bench {
 /** See the head of this file. */
 export class RamShard implements ShadowedMemory {
 	readonly tracker: ScanTracker;
+	/** Which pages the tracker has to read. */
+	readonly look: RamLook;
 	readonly #file: PageFile;
 	readonly #facts: ShardFacts;
-	/** Pages of the whole file that this thread has written. */
+	/** Pages of the whole file that we have written, and since the last look: see ram-look.ts. */
 	readonly #written: Uint8Array;
+	readonly #fresh: Uint8Array;
 	#bench: Bench | undefined;
 	#shadow: Region | undefined;
 	/** Which pages of the shard the piece holds. */
@@ -44,11 +49,14 @@ export class RamShard implements ShadowedMemory {
 	#pieceCount = 0;
 	#decoder: BatchDecoder | undefined;
 
-	constructor(file: PageFile, facts: ShardFacts) {
+	constructor(file: PageFile, map: PageMap | undefined, facts: ShardFacts) {
 		this.#file = file;
 		this.#facts = facts;
-		this.#written = new Uint8Array(bitsByteLength(facts.guestPages));
+		this.#written = new Uint8Array(facts.written);
+		this.#fresh = new Uint8Array(facts.fresh);
 		this.tracker = new ScanTracker(this);
+		const zeroShadows = (firstPage: number, pageCount: number) => this.#zeroShadows(firstPage, pageCount);
+		this.look = new RamLook({ facts, file, map, zeroShadows });
 	}
 
 	get pageCount(): number {
@@ -68,12 +76,21 @@ export class RamShard implements ShadowedMemory {
 		const { engine, comparer, piece, changed: bits } = this.#work;
 		const byteLength = pageCount * PAGE_BYTES;
 		const now = { offset: piece.offset, byteLength };
-		this.#file.read(engine.view(now), (this.#facts.firstPage + firstPage) * PAGE_BYTES);
+		const before = { offset: this.#shadow!.offset + firstPage * PAGE_BYTES, byteLength };
 		this.#pieceFirst = firstPage;
 		this.#pieceCount = pageCount;
 		bits.clearAll();
-		const before = { offset: this.#shadow!.offset + firstPage * PAGE_BYTES, byteLength };
-		const count = comparer.compare(now, before, bits, 0, pageCount);
+		let count = 0;
+		const look = (first: number, pages: number): void => {
+			const room = engine.bytes.subarray(now.offset + first * PAGE_BYTES, now.offset + (first + pages) * PAGE_BYTES);
+			this.#file.read(room, (this.#facts.firstPage + firstPage + first) * PAGE_BYTES);
+			this.look.noteRead(pages);
+			count += comparer.compare(now, before, bits, first, pages);
+		};
+		const wanted = this.look.wanted(firstPage, pageCount);
+		// What changed is copied from the piece: of the pages that were not read none has.
+		if (wanted === undefined) look(0, pageCount);
+		else forEachRun(wanted, pageCount, look);
 		if (count > 0) {
 			const { offset } = bits.region;
 			changed.set(engine.bytes.subarray(offset, offset + bitsByteLength(pageCount)));
@@ -83,6 +100,7 @@ export class RamShard implements ShadowedMemory {
 
 	copy(firstPage: number, pageCount: number): void {
 		const { engine, piece } = this.#work;
+		this.look.noteCopied(firstPage, pageCount);
 		const to = this.#shadow!.offset + firstPage * PAGE_BYTES;
 		const at = firstPage - this.#pieceFirst;
 		if (at >= 0 && at + pageCount <= this.#pieceCount) {
@@ -146,6 +164,7 @@ export class RamShard implements ShadowedMemory {
 			if (contents === undefined) return this.#clear(firstPage, pages);
 			this.#file.write(contents, firstPage * PAGE_BYTES);
 			setBits(this.#written, firstPage, pages);
+			setBits(this.#fresh, firstPage, pages);
 		});
 		return batch.pageIndices();
 	}
@@ -221,8 +240,26 @@ export class RamShard implements ShadowedMemory {
 	}
 
 	#clear(firstPage: number, pageCount: number): void {
-		for (let page = firstPage; page < firstPage + pageCount; page++)
-			if (((this.#written[page >>> 3]! >>> (page & 7)) & 1) === 1) this.#file.write(ZEROS, page * PAGE_BYTES);
+		for (let page = firstPage; page < firstPage + pageCount; page++) {
+			if (((this.#written[page >>> 3]! >>> (page & 7)) & 1) === 0) continue;
+			this.#file.write(ZEROS, page * PAGE_BYTES);
+			setBits(this.#fresh, page, 1);
+		}
+	}
+
+	/** Which pages of a run have a zero shadow. */
+	#zeroShadows(firstPage: number, pageCount: number): Uint8Array {
+		const { engine, zeros, changed: bits } = this.#work;
+		const found = new Uint8Array(bitsByteLength(pageCount));
+		for (let page = 0; page < pageCount; page += STEP_PAGES) {
+			const count = Math.min(STEP_PAGES, pageCount - page);
+			const offset = this.#shadow!.offset + (firstPage + page) * PAGE_BYTES;
+			bits.clearAll();
+			if (zeros.scan({ offset, byteLength: count * PAGE_BYTES }, bits, 0, count) === 0) continue;
+			const at = bits.region.offset;
+			found.set(engine.bytes.subarray(at, at + bitsByteLength(count)), page / 8);
+		}
+		return found;
 	}
 }
 

@@ -2,7 +2,8 @@
 import { GuestError } from "../../ports/guest.ts";
 import type { PageFile, PageFiles } from "../../ports/host-files.ts";
 import type { WorkerScope } from "../../ports/worker.ts";
-import { factsOf, type RamJob, type RamJobs, type RamReply, type RamRequest } from "./ram-protocol.ts";
+import { PageMap } from "./page-map.ts";
+import { factsOf, type RamJob, type RamJobs, type RamReply, type RamRequest, type ShardFacts } from "./ram-protocol.ts";
 import { RamShard } from "./ram-shard.ts";
 
 interface Answer {
@@ -21,8 +22,9 @@ export function startQemuRamWorker(scope: WorkerScope, files: PageFiles): void {
 			if (job.name === "attach") {
 				file?.close();
 				file = files.open(job.shard.path);
-				shard = new RamShard(file, job.shard);
-				reply(scope, { id, result: undefined });
+				const { map, withoutMap } = openMap(files, job.shard);
+				shard = new RamShard(file, map, job.shard);
+				reply(scope, { id, result: withoutMap === undefined ? {} : { withoutMap } });
 				return;
 			}
 			if (shard === undefined) throw new GuestError("gone", "this worker has no memory to work on");
@@ -41,14 +43,26 @@ function reply(scope: WorkerScope, message: RamReply, transfer?: readonly ArrayB
 function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): Answer {
 	const { tracker } = shard;
 	switch (job.name) {
-		case "open":
-			return { result: { cursor: toEnd(tracker.open()) } };
-		case "peek":
-			return { result: { bits: toEnd(tracker.peek(job.cursor, job.firstPage, job.pageCount, job.candidates)) } };
-		case "harvest": {
-			const { bits, dirtyCount } = toEnd(tracker.harvest(job.cursor));
-			return { result: { bits, dirtyCount }, transfer: [bits.buffer] };
+		case "open": {
+			const isFirst = !tracker.attached;
+			if (isFirst) shard.look.prepare();
+			const cursor = toEnd(tracker.open());
+			if (isFirst) shard.look.start();
+			return { result: { cursor } };
 		}
+		case "peek": {
+			shard.look.beginPeek(job.kind, job.firstPage, job.pageCount);
+			const bits = toEnd(tracker.peek(job.cursor, job.firstPage, job.pageCount, job.candidates));
+			shard.look.end();
+			return { result: { bits } };
+		}
+		case "harvest": {
+			shard.look.begin(job.kind);
+			const { bits, dirtyCount } = toEnd(tracker.harvest(job.cursor));
+			return { result: { bits, dirtyCount, look: shard.look.end() }, transfer: [bits.buffer] };
+		}
+		case "soft-dirty":
+			return { result: { pageCount: shard.look.softDirtyPages() } };
 		case "put-back":
 			tracker.putBack(job.cursor, job.bits);
 			return { result: undefined };
@@ -75,6 +89,21 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 			const hashes = shard.hashes(job.firstPage, job.pageCount);
 			return { result: { hashes }, transfer: [hashes.buffer] };
 		}
+	}
+}
+
+/** Some systems show it to nobody: then everything is read. */
+function openMap(
+	files: PageFiles,
+	{ mapping }: ShardFacts,
+): { readonly map: PageMap | undefined; readonly withoutMap?: string } {
+	if (mapping === undefined) return { map: undefined };
+	try {
+		const map = new PageMap(files.openToRead(mapping.path), mapping.address);
+		map.read(0, 1);
+		return { map };
+	} catch (error) {
+		return { map: undefined, withoutMap: error instanceof Error ? error.message : String(error) };
 	}
 }
 

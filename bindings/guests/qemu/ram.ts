@@ -21,10 +21,12 @@ import {
 } from "../../ports/guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { BufferPool } from "../buffer-pool.ts";
-import { bitsByteLength } from "../page-bits.ts";
+import { bitsByteLength, countBits, orBits } from "../page-bits.ts";
 import { STEP_PAGES } from "../scan-tracker.ts";
+import { mappedAddress, type RamMapping } from "./page-map.ts";
 import { RamClient } from "./ram-client.ts";
-import { errorOf, type RamJobs } from "./ram-protocol.ts";
+import { errorOf, type LookKind, type LookReport, type RamJobs } from "./ram-protocol.ts";
+import { type QemuTracker, RamTracking, type TrackedProcess } from "./ram-tracking.ts";
 
 /** 1 GiB: no shadow comes near the 4 GiB of an engine's memory. */
 const LARGEST_SHARD_PAGES = 2 ** 18;
@@ -45,23 +47,33 @@ interface ShardPages {
 
 /** See the head of this file. */
 export class QemuRam implements GuestPages, DirtyLog {
-	readonly tracker = "scan";
 	readonly pageCount: number;
+	/** How changes are found. */
+	readonly tracking: RamTracking;
 	readonly #shards: readonly Shard[];
 	readonly #buffers = new BufferPool();
+	/** Harvests that rely on a machine that is paused. */
+	readonly #still: Set<Promise<unknown>> = new Set();
+	#cursors = 0;
+	#started: Promise<void> = Promise.resolve();
 
-	private constructor(pageCount: number, shards: readonly Shard[]) {
+	private constructor(shards: readonly Shard[], pageCount: number, tracking: RamTracking) {
 		this.pageCount = pageCount;
 		this.#shards = shards;
+		this.tracking = tracking;
 	}
 
 	/** Starts the workers. @param onEnd called once if one of them ends by itself */
 	static async open(
 		workers: WorkerPort,
 		file: { readonly path: string; readonly pageCount: number },
+		process: TrackedProcess,
 		onEnd: (error: GuestError) => void,
 	): Promise<QemuRam> {
 		const { path, pageCount } = file;
+		const mapping = await mappingOf(process, path, pageCount);
+		const bits = () => new SharedArrayBuffer(bitsByteLength(pageCount));
+		const shared = { path, guestPages: pageCount, written: bits(), fresh: bits() };
 		const count = Math.max(USUAL_SHARDS, Math.ceil(pageCount / LARGEST_SHARD_PAGES));
 		const size = Math.ceil(pageCount / count / STEP_PAGES) * STEP_PAGES;
 		const shards: Shard[] = [];
@@ -69,16 +81,34 @@ export class QemuRam implements GuestPages, DirtyLog {
 			const worker = new RamClient(workers.start("qemu-ram"), onEnd);
 			shards.push({ firstPage, pageCount: Math.min(size, pageCount - firstPage), worker });
 		}
-		const ram = new QemuRam(pageCount, shards);
 		try {
-			await ram.#all(({ worker, ...part }) =>
-				worker.run({ name: "attach", shard: { path, ...part, guestPages: pageCount } }),
+			const attached = await Promise.all(
+				shards.map(({ worker, ...part }) =>
+					worker.run({ name: "attach", shard: { ...shared, ...part, ...(mapping === undefined ? {} : { mapping }) } }),
+				),
 			);
+			const unreadable = attached.find(({ withoutMap }) => withoutMap !== undefined)?.withoutMap;
+			const withoutMap = mapping === undefined ? "QEMU has not mapped the file in one piece" : unreadable;
+			return new QemuRam(shards, pageCount, new RamTracking(process, pageCount, withoutMap));
 		} catch (error) {
-			await ram.close();
+			await Promise.all(shards.map(({ worker }) => worker.end(new GuestError("gone", "the start failed"))));
 			throw error;
 		}
-		return ram;
+	}
+
+	get tracker(): QemuTracker {
+		return this.tracking.report.tracker;
+	}
+
+	/** Pages that soft-dirty marks name: see soft-dirty.ts. */
+	async markedPages(): Promise<number> {
+		const marked = await Promise.all(this.#shards.map(({ worker }) => worker.run({ name: "soft-dirty" })));
+		return marked.reduce((sum, { pageCount }) => sum + pageCount, 0);
+	}
+
+	/** Resolves when nothing relies on a paused machine any more. */
+	async settled(): Promise<void> {
+		await Promise.allSettled(this.#still);
 	}
 
 	/** Ends the workers; every call rejects from now on. */
@@ -173,6 +203,9 @@ export class QemuRam implements GuestPages, DirtyLog {
 	}
 
 	async open(): Promise<DirtyCursor> {
+		// Once, before any of those that open at once copies a page.
+		if (this.#cursors++ === 0) this.#started = this.tracking.start();
+		await this.#started;
 		const opened = await Promise.allSettled(this.#shards.map(({ worker }) => worker.run({ name: "open" })));
 		const failed = opened.find((one) => one.status === "rejected");
 		if (failed === undefined)
@@ -180,6 +213,7 @@ export class QemuRam implements GuestPages, DirtyLog {
 				this,
 				opened.map((one) => (one.status === "fulfilled" ? one.value.cursor : 0)),
 			);
+		this.#cursors--;
 		await Promise.all(
 			opened.map((one, at) =>
 				one.status === "fulfilled"
@@ -199,13 +233,13 @@ export class QemuRam implements GuestPages, DirtyLog {
 	): Promise<PageBits> {
 		if (firstPage % 8 !== 0) throw new RangeError(`firstPage must be a multiple of 8, got ${firstPage}`);
 		const bits = new Uint8Array(bitsByteLength(pageCount));
+		const kind: LookKind = this.tracker === "soft-dirty" ? "soft-dirty" : "all";
 		const within = Math.max(0, Math.min(pageCount, this.pageCount - firstPage));
 		await this.#each(firstPage, within, async (shard, from, count) => {
 			const at = (from - firstPage) / 8;
 			const some = candidates?.slice(at, at + bitsByteLength(count));
 			const range = {
-				firstPage: from - shard.firstPage,
-				pageCount: count,
+				...{ firstPage: from - shard.firstPage, pageCount: count, kind },
 				...(some === undefined ? {} : { candidates: some }),
 			};
 			const cursor = cursors[this.#shards.indexOf(shard)]!;
@@ -215,15 +249,43 @@ export class QemuRam implements GuestPages, DirtyLog {
 	}
 
 	/** See {@link DirtyCursor.harvest}. */
-	async harvest(cursors: readonly number[]): Promise<DirtyPages> {
+	harvest(cursors: readonly number[]): Promise<DirtyPages> {
+		const isPaused = this.tracking.isPaused;
+		const harvesting = this.#harvest(cursors, isPaused);
+		if (isPaused) {
+			this.#still.add(harvesting);
+			const settle = () => this.#still.delete(harvesting);
+			harvesting.then(settle, settle);
+		}
+		return harvesting;
+	}
+
+	async #harvest(cursors: readonly number[], isPaused: boolean): Promise<DirtyPages> {
+		const kind = this.tracking.kind();
+		const [{ dirty, looks }, doubt] = await Promise.all([this.#look(cursors, kind), this.tracking.doubts(kind)]);
+		if (this.tracking.judge(looks, doubt) === undefined) {
+			if (isPaused) await this.tracking.harvested(looks);
+			return dirty;
+		}
+		const { bits } = (await this.#look(cursors, "all")).dirty;
+		orBits(bits, dirty.bits);
+		return { ...dirty, bits, dirtyCount: countBits(bits) };
+	}
+
+	async #look(
+		cursors: readonly number[],
+		kind: LookKind,
+	): Promise<{ readonly dirty: DirtyPages; readonly looks: readonly LookReport[] }> {
 		const bits = new Uint8Array(bitsByteLength(this.pageCount));
 		let dirtyCount = 0;
+		const looks: LookReport[] = [];
 		await this.#all(async ({ firstPage, worker }, at) => {
-			const part = await worker.run({ name: "harvest", cursor: cursors[at]! });
+			const part = await worker.run({ name: "harvest", cursor: cursors[at]!, kind });
 			bits.set(part.bits, firstPage / 8);
 			dirtyCount += part.dirtyCount;
+			looks.push(part.look);
 		});
-		return { bits, dirtyCount, pageCount: this.pageCount };
+		return { dirty: { bits, dirtyCount, pageCount: this.pageCount }, looks };
 	}
 
 	/** See {@link DirtyCursor.putBack}. */
@@ -238,6 +300,7 @@ export class QemuRam implements GuestPages, DirtyLog {
 
 	/** See {@link DirtyCursor.close}. With the workers their cursors are gone. */
 	async closeCursor(cursors: readonly number[]): Promise<void> {
+		this.#cursors--;
 		await this.#all(({ worker }, at) =>
 			worker.ended === undefined ? worker.run({ name: "close", cursor: cursors[at]! }) : undefined,
 		);
@@ -287,6 +350,18 @@ export class QemuRam implements GuestPages, DirtyLog {
 		}
 		return all.buffer;
 	}
+}
+
+/** @returns where QEMU has the file; `undefined` where that cannot be told */
+async function mappingOf(
+	{ files, pid }: TrackedProcess,
+	path: string,
+	pageCount: number,
+): Promise<RamMapping | undefined> {
+	const maps = await files.read(`/proc/${pid}/maps`).catch(() => undefined);
+	if (maps === undefined) return undefined;
+	const address = mappedAddress(new TextDecoder().decode(maps), path, pageCount * PAGE_BYTES);
+	return address === undefined ? undefined : { path: `/proc/${pid}/pagemap`, address };
 }
 
 class QemuDirtyCursor implements DirtyCursor {

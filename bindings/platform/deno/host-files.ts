@@ -66,15 +66,25 @@ async function orElse<T, U>(work: () => Promise<T>, missing: U): Promise<T | U> 
 }
 
 /** See {@link PageFiles}. */
-export const denoPageFiles: PageFiles = { open: (path) => new DenoPageFile(path) };
+export const denoPageFiles: PageFiles = {
+	open: (path) => new DenoPageFile(path, true),
+	openToRead: (path) => new DenoPageFile(path, false),
+};
+
+/** What stat counts in, whatever the file system's own blocks are (stat(2)). */
+const BLOCK_BYTES = 512;
 
 class DenoPageFile implements PageFile {
 	readonly #path: string;
 	readonly #file: Deno.FsFile;
 
-	constructor(path: string) {
+	constructor(path: string, write: boolean) {
 		this.#path = path;
-		this.#file = Deno.openSync(path, { read: true, write: true });
+		this.#file = Deno.openSync(path, { read: true, write });
+	}
+
+	allocatedBytes(): number {
+		return (this.#file.statSync().blocks ?? 0) * BLOCK_BYTES;
 	}
 
 	read(target: Uint8Array, byteOffset: number): void {

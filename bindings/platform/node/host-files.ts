@@ -1,5 +1,5 @@
 /** Files and processes of this machine by `node:fs`. */
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { lstat, mkdir, open, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import process from "node:process";
 import type { HostFiles, PageFile, PageFiles } from "../../ports/host-files.ts";
@@ -58,15 +58,25 @@ async function orElse<T, U>(work: Promise<T>, missing: U): Promise<T | U> {
 }
 
 /** See {@link PageFiles}. */
-export const nodePageFiles: PageFiles = { open: (path) => new NodePageFile(path) };
+export const nodePageFiles: PageFiles = {
+	open: (path) => new NodePageFile(path, "r+"),
+	openToRead: (path) => new NodePageFile(path, "r"),
+};
+
+/** What stat counts in, whatever the file system's own blocks are (stat(2)). */
+const BLOCK_BYTES = 512;
 
 class NodePageFile implements PageFile {
 	readonly #path: string;
 	readonly #file: number;
 
-	constructor(path: string) {
+	constructor(path: string, flags: "r" | "r+") {
 		this.#path = path;
-		this.#file = openSync(path, "r+");
+		this.#file = openSync(path, flags);
+	}
+
+	allocatedBytes(): number {
+		return fstatSync(this.#file).blocks * BLOCK_BYTES;
 	}
 
 	read(target: Uint8Array, byteOffset: number): void {
