@@ -1,9 +1,11 @@
 // A Linux that has booted, from `npm run guests`: restored from its snapshot for each test.
 import { V86GuestFactory, type V86GuestFactoryOptions } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import type { V86SerialPort } from "../../bindings/guests/v86/serial-port.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
 import { restore } from "../../bindings/snapshot/restore.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import type { SnapshotReader } from "../../bindings/snapshot/store-reader.ts";
 import { Console } from "./move.ts";
 import { v86 } from "./open-guests.ts";
 
@@ -26,11 +28,8 @@ export async function openLinux(
 	options: Partial<V86GuestFactoryOptions> = {},
 ): Promise<{ readonly guest: V86Guest; readonly console: Console }> {
 	const { clock, random } = platform;
-	const store = new SnapshotStore(await platform.openFolderStore(`${READY}/store`), { clock, random });
-	const [ready] = await store.list();
-	if (ready === undefined) throw new Error("the ready state's store is empty");
 	const { guest } = await restore(
-		{ snapshot: await store.open(ready.id), factories: [linuxFactory(options)], clock, random },
+		{ snapshot: await linuxSnapshot(), factories: [linuxFactory(options)], clock, random },
 		{ clock: "continue", random: "keep", stayPaused: true },
 	);
 	if (!(guest instanceof V86Guest)) throw new Error("the ready state is of another guest");
@@ -45,11 +44,24 @@ export function linuxFactory(options: Partial<V86GuestFactoryOptions> = {}): V86
 }
 
 /** Types a command and waits for its end. @returns what it has written */
-export async function shell(guest: V86Guest, console: Console, command: string): Promise<string> {
+export async function shell(
+	guest: { readonly serial: V86SerialPort },
+	console: Console,
+	command: string,
+): Promise<string> {
 	const from = console.text.length;
 	guest.serial.write(`${command}; echo "ended"''" $?"\n`);
 	const end = await console.wait(/ended \d+/, from);
 	return console.text.slice(from, end).replaceAll("\r", "");
+}
+
+/** The snapshot that Linux is restored from. */
+export async function linuxSnapshot(): Promise<SnapshotReader> {
+	const { clock, random } = platform;
+	const store = new SnapshotStore(await platform.openFolderStore(`${READY}/store`), { clock, random });
+	const [ready] = await store.list();
+	if (ready === undefined) throw new Error("the ready state's store is empty");
+	return store.open(ready.id);
 }
 
 /** The numbers that a program has written after this word, in order; the first may stand behind a prompt. */
