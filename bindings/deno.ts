@@ -121,7 +121,7 @@ export {
 } from "./policies/adaptive-iterations.ts";
 // Policies: plain functions that a caller may replace by their own.
 export type { OutputBoundaryOptions } from "./policies/checkpoint-interval.ts";
-export { type CompressionPolicy, compressOnSlowLinks } from "./policies/compression.ts";
+export type { CompressionPolicy } from "./policies/compression.ts";
 export {
 	type ConvergenceFacts,
 	type ConvergencePolicy,
@@ -288,9 +288,11 @@ export {
 	type CommitParts,
 	type ReadOptions,
 	type SnapshotInfo,
+	type SnapshotListOptions,
 	SnapshotReader,
 	SnapshotStore,
 	type SnapshotStoreOptions,
 	SnapshotWriter,
+	type UnreadableSnapshot,
 	type WriterFigures,
 } from "./snapshot/store.ts";

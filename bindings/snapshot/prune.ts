@@ -168,7 +168,10 @@ class Prune {
 
 	async #infos(kept: readonly Kept[]): Promise<SnapshotInfo[]> {
 		const infos = [];
-		for (const { id, head } of kept) infos.push(infoOf(await this.#catalog.describe(id, head)));
+		for (const { id, head } of kept) {
+			const description = await this.#catalog.describeNow(id, head);
+			if (description !== undefined) infos.push(infoOf(description));
+		}
 		return infos.sort((a, b) => a.sequence - b.sequence);
 	}
 

@@ -175,6 +175,24 @@ export class Catalog {
 		return description;
 	}
 
+	/**
+	 * {@link describe} for a head that others may move meanwhile.
+	 * @returns `undefined` if the snapshot was deleted meanwhile. @throws as `describe`, for what the head names now.
+	 */
+	async describeNow(id: string, head: KeptHead): Promise<Description | undefined> {
+		for (let last = head; ; ) {
+			try {
+				return await this.describe(id, last);
+			} catch (error) {
+				if (!(error instanceof SnapshotError) || error.code !== "missing") throw error;
+				const now = await this.heads.read(id);
+				if (now?.head.phase !== "kept") return undefined;
+				if (objectName(now.head.manifest.identity) === objectName(last.manifest.identity)) throw error;
+				last = now.head;
+			}
+		}
+	}
+
 	/** Description and packs of a manifest: one short read mostly, all of it where a signature has to be checked. */
 	async manifestStart(reference: ObjectReference): Promise<ManifestStart> {
 		if (this.seal.isRequired) return this.manifest(reference);

@@ -41,7 +41,11 @@ export class Contents {
 
 	/** Takes in snapshots that were made since the last call. @returns the largest sequence number there is, or 0. */
 	async refresh(): Promise<number> {
-		const kept = (await this.#catalog.heads.list()).flatMap(({ head }) => (head.phase === "kept" ? [head] : []));
+		// A damaged head is no reason not to make another snapshot, as little as a manifest that cannot be read.
+		const heads = await this.#catalog.heads.list((error) => {
+			if (error.code !== "corrupt") throw error;
+		});
+		const kept = heads.flatMap(({ head }) => (head.phase === "kept" ? [head] : []));
 		this.#forget(new Set(kept.map(({ manifest }) => objectName(manifest.identity))));
 		for (const { manifest } of kept) await this.#take(manifest);
 		return kept.reduce((most, { sequence }) => Math.max(most, sequence), 0);

@@ -73,12 +73,25 @@ export class Heads {
 		this.#store = store;
 	}
 
-	/** All heads there are now. @throws {SnapshotError} `corrupt`, `unsupported-version`, `failed`. */
-	async list(): Promise<readonly ReadHead[]> {
+	/**
+	 * All heads there are now.
+	 * @param onUnreadable - is told of those that cannot be read; the rest is listed.
+	 * @throws {SnapshotError} `corrupt`, `unsupported-version`, `failed`.
+	 */
+	async list(onUnreadable?: (error: SnapshotError, object: string) => void): Promise<readonly ReadHead[]> {
 		const found: ReadHead[] = [];
 		const places = await this.#places();
+		const read = async (place: string): Promise<ReadHead | undefined> => {
+			try {
+				return await this.#readPlace(place);
+			} catch (error) {
+				if (onUnreadable === undefined || !(error instanceof SnapshotError)) throw error;
+				onUnreadable(error, HEADS + place);
+				return undefined;
+			}
+		};
 		for (let from = 0; from < places.length; from += READS_AT_ONCE) {
-			const some = places.slice(from, from + READS_AT_ONCE).map((place) => this.#readPlace(place));
+			const some = places.slice(from, from + READS_AT_ONCE).map(read);
 			for (const head of await Promise.all(some)) if (head !== undefined) found.push(head);
 		}
 		return found;

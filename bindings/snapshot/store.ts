@@ -31,7 +31,8 @@ import { FingerprintedObjects, SealedObjects } from "./seal-objects.ts";
 import { Catalog } from "./store-catalog.ts";
 import { Contents, usableObjects } from "./store-contents.ts";
 import { Heads } from "./store-heads.ts";
-import { infoOf, type SnapshotInfo } from "./store-info.ts";
+import type { SnapshotInfo } from "./store-info.ts";
+import { listSnapshots, type SnapshotListOptions } from "./store-list.ts";
 import { PlainObjects } from "./store-objects.ts";
 import { SnapshotReader } from "./store-reader.ts";
 import { Reservation } from "./store-reservation.ts";
@@ -43,6 +44,7 @@ export { SnapshotError, type SnapshotErrorCode } from "./image-error.ts";
 export type { Pruned, PruneOptions } from "./prune.ts";
 export { importEncryptionKey, importSigningKey, type Sealing } from "./seal.ts";
 export type { SnapshotInfo } from "./store-info.ts";
+export type { SnapshotListOptions, UnreadableSnapshot } from "./store-list.ts";
 export type { ReadOptions } from "./store-reader.ts";
 export { SnapshotReader } from "./store-reader.ts";
 export type { BeginOptions, CommitParts, WriterFigures } from "./store-writer.ts";
@@ -179,12 +181,13 @@ export class SnapshotStore {
 		return new SnapshotReader(this.#catalog, await this.#catalog.resolveId(id));
 	}
 
-	/** All snapshots, in the order in which they were begun. @throws {SnapshotError} for one that cannot be read. */
-	async list(): Promise<readonly SnapshotInfo[]> {
-		const infos: SnapshotInfo[] = [];
-		for (const { id, head } of await this.#catalog.heads.list())
-			if (head.phase === "kept") infos.push(infoOf(await this.#catalog.describe(id, head)));
-		return infos.sort((a, b) => a.sequence - b.sequence || (a.id < b.id ? -1 : 1));
+	/**
+	 * All snapshots, in the order in which they were begun.
+	 * @throws {SnapshotError} for one that cannot be read, unless `onUnreadable` is given: then the others are listed. It is
+	 *   never left out in silence, since whoever prunes what is not on a list would lose it. `delete` removes it by its id.
+	 */
+	async list(options: SnapshotListOptions = {}): Promise<readonly SnapshotInfo[]> {
+		return listSnapshots(this.#catalog, options);
 	}
 
 	/** Forgets a snapshot at once; the room it took comes back with the next prune. @throws {SnapshotError} `missing`. */
