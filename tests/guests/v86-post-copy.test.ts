@@ -4,14 +4,14 @@ import * as assert from "uvu/assert";
 import type { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import type { V86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
+import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { demandPaging } from "../../bindings/policies/push-order.ts";
-import { isFaultingGuest } from "../../bindings/ports/faulting-guest.ts";
-import type { Guest } from "../../bindings/ports/guest.ts";
+import { type Guest, GuestError } from "../../bindings/ports/guest.ts";
 import { letterFault, Mode, oracleFault, Variable } from "../v86/boot-sector.ts";
 import { Console } from "../v86/move.ts";
 import { bootSectorFactory, MEMORY_BYTES, openBootSector, runBootSector } from "../v86/open-guests.ts";
-import { LEAVING, leave, PUSH_ORDERS } from "../v86/post-copy.ts";
+import { fillWithGarbage, LEAVING, leave, PUSH_ORDERS } from "../v86/post-copy.ts";
 import { runInWorker, workerFactory } from "../v86/worker-guests.ts";
 
 const test = suite("v86 guest: pages that follow");
@@ -117,15 +117,72 @@ test("a guest in a worker is left behind as well, and its next target may be a g
 	assert.is(letterFault(console_.text), undefined);
 });
 
-test("while nothing is missing, no walk is reported", async () => {
-	const { target, moving } = await leave(keep(await runBootSector("oracle")), "post-copy");
+test("a guest that waits for a page cannot be paused in time, runs on when the page comes, and is paused then", async () => {
+	const source = keep(await runBootSector("oracle"));
+	await source.pause({ deadlineMs: 5000 });
+	const { guest } = await workerFactory().setUp(source.state.layout(), new Map(), undefined, { faulting: true });
+	const target = keep(guest);
+	await fillWithGarbage(target);
+	await target.pages.apply(await source.pages.encode(Uint32Array.of(0), { compress: false }));
+	await target.state.restore(await source.state.capture());
+	const { pageCount } = source.pages;
+	const missing = new Uint8Array(pageCount / 8).fill(0xff);
+	missing[0] = 0xfe;
+	let first: (page: number) => void = () => undefined;
+	const waits = new Promise<number>((resolve) => {
+		first = resolve;
+	});
+	let serve = (page: number): void => first(page);
+	await target.faulting.begin(missing, (page) => serve(page));
+	await target.resume();
+	const page = await waits;
+	const late = await target.pause({ deadlineMs: 20 }).catch((error: unknown) => error);
+	assert.ok(late instanceof GuestError && late.code === "pause-deadline", String(late));
+	const send = async (...pages: number[]): Promise<void> => {
+		const batch = await source.pages.encode(Uint32Array.from(pages), { compress: false });
+		await target.faulting.install(batch, () => batch.release());
+	};
+	serve = (next) => void send(next);
+	await send(page);
+	await target.pause({ deadlineMs: 5000 });
+	const { steps } = await target.progress();
+	await systemClock.sleep(5);
+	assert.is((await target.progress()).steps, steps);
+	await target.resume();
+	for (let from = 0; from < pageCount; from += 512) await send(...Array.from({ length: 512 }, (_, at) => from + at));
+	await target.faulting.end();
+	await target.pause({ deadlineMs: 5000 });
+	assert.is(oracleFault(await memoryOf(target)), undefined);
+});
+
+test("a lost link stops the guest at the next missing page, and another one lets it go on", async () => {
+	const console_ = new Console();
+	const guest = keep(await runBootSector("oracle"));
+	console_.follow(guest);
+	await console_.more(10);
+	const { target, moving, received, link } = await leave(guest, "post-copy", {
+		console: console_,
+		options: { push: demandPaging() },
+	});
 	keep(target!);
-	await moving;
-	await systemClock.sleep(20);
-	const before = target!.faulting.faultReport();
-	await systemClock.sleep(20);
-	assert.equal(target!.faulting.faultReport(), before);
-	assert.ok(isFaultingGuest(target!));
+	assert.is(received.outcome, "running");
+	if (received.outcome !== "running" || received.paging === undefined) return;
+	await console_.more(3);
+	link.abort(new Error("pulled"));
+	const lost = await moving;
+	assert.is(lost.outcome, "interrupted");
+	assert.is((await received.paging.ended).outcome, "interrupted");
+	const [near, far] = openLinkPair();
+	const end = received.paging.recover(far);
+	const result = lost.outcome === "interrupted" ? lost.paging.recover(near) : Promise.resolve(lost);
+	await console_.more(30);
+	// Demand paging never brings what nobody uses: whoever reads all of it does.
+	await memoryOf(target!);
+	assert.is((await result).outcome, "moved");
+	assert.is((await end).outcome, "complete");
+	assert.is(letterFault(console_.text), undefined);
+	await target!.pause({ deadlineMs: 5000 });
+	assert.is(oracleFault(await memoryOf(target!)), undefined);
 });
 
 test("a guest that waits for a page is discarded at once", async () => {

@@ -12,6 +12,7 @@ import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../../bindings/policies/push-order.ts";
 import { type Guest, type GuestFactory, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import type { Link } from "../../bindings/ports/link.ts";
 import type { Console } from "./move.ts";
 import { workerFactory } from "./worker-guests.ts";
 
@@ -65,6 +66,8 @@ export interface Leaving {
 	readonly received: ReceiveResult;
 	/** Defined where the target runs. */
 	readonly target: V86WorkerGuest | undefined;
+	/** The source's end. */
+	readonly link: Link;
 	/** Settles when every page has come. */
 	readonly moving: Promise<PostCopyResult>;
 }
@@ -83,5 +86,5 @@ export async function leave(
 	const received = await receiving;
 	const target =
 		received.outcome === "running" && received.guest instanceof V86WorkerGuest ? received.guest : undefined;
-	return { received, target, moving };
+	return { received, target, link: near, moving };
 }
