@@ -17,7 +17,7 @@ import { HostEndedError } from "./host-start.ts";
 import type { AgainOrder, FailureReport, HostEvent, MoveReport } from "./messages.ts";
 import { NumberedClient } from "./numbered-client.ts";
 import { type DemoOptions, pagesFollow } from "./options.ts";
-import { type Check, compareRuns, DIGEST_REQUEST, undisturbedRun } from "./verdict.ts";
+import { type Check, compareRuns, DIGEST_REQUEST, howVerified, undisturbedRun } from "./verdict.ts";
 
 /** Without an answer for so long the client gives up, in ms: longer than any deadline of a move. */
 const SILENCE_MS = 90_000;
@@ -334,10 +334,7 @@ class Demo {
 	}
 
 	#moveCheck({ outcome, failure, metrics }: Settled): Check {
-		const full = pagesFollow(this.#options.technique)
-			? "each page hashed as it came, and compared with the source's at the end"
-			: "memory and state hashed again at the pause";
-		const how = metrics?.verification === "full" ? full : "each page hashed on its way";
+		const how = metrics === undefined ? "its figures are gone with the source" : howVerified(metrics);
 		const ok = outcome === "moved";
 		return { name: "move", ok, detail: ok ? how : `${outcome}: ${failure?.message ?? "for no reason given"}` };
 	}

@@ -11,12 +11,10 @@ export const HELP = `pageferry: moves running machines between processes
   pageferry lab faults [--technique NAMES] [--seconds N] [--runs N] [--seed N] [--replay CASE|FILE]
                              every technique under drawn faults in virtual time: new seeds each time, for 60 s; a failure
                              prints its case and its trace, and --replay plays it again
-  pageferry demo --guest v86 [options]
-                             a Linux in v86 is moved live into another process while its programs work (npm run guests
-                             prepares it); takes --technique pre-copy|stop-and-copy, --to, --verification, --bandwidth, --json
-  pageferry demo --guest qemu [options]
-                             the same with a Linux under QEMU, between two processes that each have a QEMU of their own;
-                             takes --from as well
+  pageferry demo --guest v86|qemu [options]
+                             a Linux in v86, or under QEMU, is moved live into another process while its programs work
+                             (npm run guests prepares it); takes --technique, --push, --from, --to, --verification,
+                             --bandwidth and --json; QEMU moves by pre-copy or stop-and-copy
   pageferry wire start [--name NAME] [--uplink user|passt|none] [--forward HOST:GUEST]… [--guest-ip IP]
                        [--tcp PORT] [--pcap FILE] [--folder FOLDER]
                              the network of guests in a process of its own: clients' connections last when a guest

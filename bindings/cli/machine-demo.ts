@@ -15,7 +15,7 @@ import type { MachineMoved, MachineNews } from "./machine-messages.ts";
 import type { MachineDemoOptions } from "./machine-options.ts";
 import { MachineProcess } from "./machine-process.ts";
 import { pagesFollow, type RuntimeName } from "./options.ts";
-import type { Check } from "./verdict.ts";
+import { type Check, howVerified } from "./verdict.ts";
 
 /** How long the programs may take until they have written what is waited for, in ms: 20 lines take them half a second. */
 const PATIENCE_MS = 120_000;
@@ -89,7 +89,7 @@ class MachineDemo {
 		const sides = { source: await this.#start("source", from), target: await this.#start("target", to) };
 		const { source, target } = sides;
 		source.order({ order: "boot" });
-		target.order({ order: "stand-by" });
+		target.order({ order: "stand-by", faulting: pagesFollow(technique) });
 		await Promise.all([this.#ready("source", source), this.#ready("target", target)]);
 		await this.#haveWritten(sides, "source", 0);
 		const rate = bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs };
@@ -154,12 +154,9 @@ class MachineDemo {
 }
 
 function moveCheck({ outcome, metrics, failure }: MachineMoved): Check {
-	const how = metrics.verification === "full" ? FULL : "each page hashed on its way";
 	const ok = outcome === "moved";
-	return { name: "move", ok, detail: ok ? how : `${outcome}: ${failure ?? "for no reason given"}` };
+	return { name: "move", ok, detail: ok ? howVerified(metrics) : `${outcome}: ${failure ?? "for no reason given"}` };
 }
-
-const FULL = "each page hashed on its way, and memory and state compared as a whole";
 
 function pagesCheck({ outcome, missingPages }: Extract<MachineNews, { readonly news: "paged" }>): Check {
 	const ok = outcome === "complete" && missingPages === 0;

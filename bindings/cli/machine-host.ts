@@ -67,8 +67,19 @@ class MachineHost {
 	}
 
 	obey(order: MachineOrder): void {
-		const doing = order.order === "boot" ? this.#boot() : order.order === "move" ? this.#move(order) : this.#standBy();
+		const doing = this.#carryOut(order);
 		this.#work.push(doing.catch((error: unknown) => this.#say({ news: "failed", message: messageWithCauses(error) })));
+	}
+
+	#carryOut(order: MachineOrder): Promise<void> {
+		switch (order.order) {
+			case "boot":
+				return this.#boot();
+			case "stand-by":
+				return this.#standBy(order.faulting);
+			case "move":
+				return this.#move(order);
+		}
 	}
 
 	async close(): Promise<void> {
@@ -111,9 +122,9 @@ class MachineHost {
 		return preCopy(services, options);
 	}
 
-	async #standBy(): Promise<void> {
+	async #standBy(faulting: boolean): Promise<void> {
 		const { clock } = this.#config.platform;
-		const { factory, what } = await this.#side.standBy((text) => this.#say({ news: "text", text }));
+		const { factory, what } = await this.#side.standBy((text) => this.#say({ news: "text", text }), faulting);
 		this.#say({ news: "ready", what });
 		const stream = await this.#door.accept();
 		if (stream === undefined) return;

@@ -11,7 +11,14 @@ import type { StreamAddress } from "../ports/byte-stream.ts";
 export type MachineName = "v86" | "qemu";
 
 /** Command to process. */
-export type MachineOrder = { readonly order: "boot" } | { readonly order: "stand-by" } | MachineMoveOrder;
+export type MachineOrder = { readonly order: "boot" } | MachineStandByOrder | MachineMoveOrder;
+
+/** A target that gets ready. */
+export interface MachineStandByOrder {
+	readonly order: "stand-by";
+	/** Whether it has to run before its pages have come. */
+	readonly faulting: boolean;
+}
 
 /** Where to, and how. */
 export interface MachineMoveOrder {

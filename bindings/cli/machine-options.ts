@@ -32,7 +32,6 @@ const OPTIONS = {
 /** Why a machine cannot run at the target before its pages have come; a machine that can is not here. */
 const CANNOT_WAIT: Readonly<Partial<Record<MachineName, string>>> = {
 	qemu: "a Linux under QEMU cannot wait for pages, because that needs the system's userfaultfd",
-	v86: "a Linux in v86 runs on its host's own thread, which cannot stand still for a page",
 };
 
 /** Whether another guest than the usual WebAssembly program is asked for. */

@@ -11,8 +11,11 @@ import type { Platform } from "../ports/platform.ts";
 export interface MachineSide {
 	/** Starts the Linux. Resolves when its shell takes what is typed. */
 	boot(heard: Heard): Promise<BootedMachine>;
-	/** Gets ready to take a Linux in, whose console is heard from before it runs: not a character may be lost. */
-	standBy(heard: Heard): Promise<{ readonly factory: GuestFactory; readonly what: string }>;
+	/**
+	 * Gets ready to take a Linux in, whose console is heard from before it runs: not a character may be lost.
+	 * @param faulting - whether it has to run before its pages have come
+	 */
+	standBy(heard: Heard, faulting: boolean): Promise<{ readonly factory: GuestFactory; readonly what: string }>;
 	/** Ends its machines. Safe to call twice: between the calls one may have been started. */
 	close(): Promise<void>;
 }

@@ -3,11 +3,9 @@
  * The pageferry command.
  *
  * Exit codes: 0 moved and verified; 1 not moved, or not verified; 2 wrong use; 130, 143, 129 interrupted by
- * SIGINT, SIGTERM, SIGHUP.
+ * SIGINT, SIGTERM, SIGHUP, 141 when nobody reads its output any more.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { nodePlatform } from "../platform/node/index.ts";
 import { runDemo } from "./demo.ts";
@@ -18,16 +16,23 @@ import { HostEndedError } from "./host-start.ts";
 import { asksForGuest, type MachineDemoOptions, parseMachineDemoOptions } from "./machine-options.ts";
 import { type DemoOptions, parseDemoOptions, UsageError } from "./options.ts";
 import { lastWords, machineReport, report } from "./report.ts";
+import { newSocketPath, removeSocket } from "./socket-path.ts";
 
 /** Signals that end the command in order, and the exit code of each. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** Exit code when nobody reads what the command says: as of a program that SIGPIPE ends. */
+const CLOSED_OUTPUT = 141;
+
+/** What to do when nobody reads what the command says any more. */
+let onLostReader: () => void = () => process.exit(CLOSED_OUTPUT); // allowed (exit): nothing has been started yet
 
 /** The caller wants no more. */
 class Interruption extends Error {
 	override readonly name = "Interruption";
 	readonly exitCode: number;
-	constructor(signal: string, exitCode: number) {
-		super(`interrupted by ${signal}; nothing of it is left behind`);
+	constructor(what: string, exitCode: number) {
+		super(`interrupted by ${what}; nothing of it is left behind`);
 		this.exitCode = exitCode;
 	}
 }
@@ -94,7 +99,7 @@ async function demo(options: DemoOptions): Promise<number> {
 	const pace = load === 0 ? "as fast as answers come" : `${load} requests per second`;
 	process.stderr.write(`${program.title} moves from ${from} to ${to} by ${technique} while a client sends ${pace}\n`);
 	const platform = nodePlatform();
-	const socketPath = join(tmpdir(), `pageferry-${process.pid}-${platform.random.nextU32().toString(36)}.sock`);
+	const socketPath = newSocketPath(platform.random);
 	try {
 		return await interruptibly(async (signal) => {
 			const services = { platform, dist: new URL("./", import.meta.url), display, signal, socketPath };
@@ -105,13 +110,14 @@ async function demo(options: DemoOptions): Promise<number> {
 		});
 	} finally {
 		display.progressEnd();
-		rmSync(socketPath, { force: true }); // a target that was killed could not remove it
+		removeSocket(socketPath);
 	}
 }
 
-/** Work that a signal ends in order. */
+/** Work that a signal ends in order, and a reader that goes away: a terminal that is closed, `| head`. */
 async function interruptibly(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
 	const stop = new AbortController();
+	onLostReader = () => stop.abort(new Interruption("a closed output", CLOSED_OUTPUT));
 	const listeners = Object.entries(SIGNALS).map(([signal, exitCode]) => {
 		const listener = () => stop.abort(new Interruption(signal, exitCode));
 		process.on(signal, listener);
@@ -160,6 +166,7 @@ function explain(error: unknown): number {
 	return error instanceof Interruption ? error.exitCode : 1;
 }
 
+for (const output of [process.stdout, process.stderr]) output.on("error", () => onLostReader());
 try {
 	process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -27,7 +27,7 @@ export function report(options: DemoOptions, result: DemoResult): string {
 /** What the command prints after a move of a whole machine. */
 export function machineReport({ metrics, checks, verified, outcome }: MachineDemoResult): string {
 	const parts = [
-		moveTable({ link: "tcp" }, metrics, 0),
+		moveTable({ link: "tcp" }, metrics),
 		...(metrics.rounds.length === 0 ? [] : [roundsTable(metrics.rounds)]),
 		checkList({ checks, verified, outcome }),
 	];
@@ -51,7 +51,7 @@ function table(head: readonly string[], rightFrom: number): Table.Table {
 	});
 }
 
-function moveTable(options: Pick<DemoOptions, "link">, metrics: MoveMetrics, prepareMs: number): string {
+function moveTable(options: Pick<DemoOptions, "link">, metrics: MoveMetrics, prepareMs?: number): string {
 	const { downtimeParts: parts } = metrics;
 	const rows = table([metrics.technique, "", ""], 1);
 	rows.options.colAligns = ["left", "right", "left"];
@@ -76,8 +76,8 @@ function moveTable(options: Pick<DemoOptions, "link">, metrics: MoveMetrics, pre
 		["total", milliseconds(metrics.totalMs), "preparation + downtime + resume"],
 		[
 			"set-up",
-			milliseconds(metrics.setupMs + prepareMs),
-			`beside the move: target and tracker, shadow ${milliseconds(prepareMs)}`,
+			milliseconds(metrics.setupMs + (prepareMs ?? 0)),
+			`beside the move: target and tracker${prepareMs === undefined ? "" : `, shadow ${milliseconds(prepareMs)}`}`,
 		],
 		[
 			"pages",
@@ -96,7 +96,7 @@ function moveTable(options: Pick<DemoOptions, "link">, metrics: MoveMetrics, pre
 			milliseconds(metrics.longestSliceMs),
 			`on the guest's thread; 95 % below ${milliseconds(metrics.sliceP95Ms)}`,
 		],
-		["wait for the pause", milliseconds(metrics.pauseWaitMs), "until a call boundary"],
+		["wait for the pause", milliseconds(metrics.pauseWaitMs), "until its pause point"],
 		["memory", bytes(metrics.memoryBytes), "that the move itself held, its shadow apart"],
 	);
 	return rows.toString();
@@ -196,6 +196,6 @@ function checkList({ checks, verified, outcome }: Checked): string {
 				? "not moved: the target died, and the guest runs on at the source from its last checkpoint; the move can be tried again"
 				: outcome !== "kept"
 					? `${outcome}, and NOT verified`
-					: "not moved: the guest was kept at the source and went on answering; the move can be tried again";
+					: "not moved: the guest was kept at the source and goes on there; the move can be tried again";
 	return [...lines, "", sentence].join("\n");
 }

@@ -1,6 +1,6 @@
 /** A Linux in v86 for either side of `pageferry demo --guest v86`; see machine-host.ts. */
-import { loadV86, V86Guest, V86GuestFactory } from "../guests/v86/index.ts";
-import type { GuestFactory } from "../ports/guest.ts";
+import { loadV86, V86Guest, V86GuestFactory, type V86WorkerGuest, V86WorkerGuestFactory } from "../guests/v86/index.ts";
+import type { Guest, GuestFactory, PreparedTarget } from "../ports/guest.ts";
 import type { Platform } from "../ports/platform.ts";
 import { restore } from "../snapshot/restore.ts";
 import { SnapshotStore } from "../snapshot/store.ts";
@@ -18,7 +18,7 @@ export function openV86Side(platform: Platform, signal: AbortSignal): MachineSid
 class V86Side implements MachineSide {
 	readonly #platform: Platform;
 	readonly #signal: AbortSignal;
-	#guest: V86Guest | undefined;
+	#guest: Guest | undefined;
 
 	constructor(platform: Platform, signal: AbortSignal) {
 		this.#platform = platform;
@@ -33,7 +33,7 @@ class V86Side implements MachineSide {
 		if (ready === undefined)
 			throw new MissingLinuxError(`${V86_READY}/store holds no snapshot: remove it, \`npm run guests\``);
 		const { guest } = await restore(
-			{ snapshot: await store.open(ready.id), factories: [await this.#factory()], clock, random },
+			{ snapshot: await store.open(ready.id), factories: [await this.#factory(false)], clock, random },
 			{ clock: "continue", random: "keep" },
 		);
 		if (!(guest instanceof V86Guest)) {
@@ -47,28 +47,31 @@ class V86Side implements MachineSide {
 		return { guest, what, type: async (text) => guest.serial.write(text) };
 	}
 
-	async standBy(heard: Heard): Promise<{ readonly factory: GuestFactory; readonly what: string }> {
-		const factory = await this.#factory();
+	async standBy(heard: Heard, faulting: boolean): Promise<{ readonly factory: GuestFactory; readonly what: string }> {
+		const factory = await this.#factory(faulting);
 		this.#signal.throwIfAborted();
-		return { factory: this.#heard(factory, heard), what: "v86 is loaded" };
+		const what = faulting ? "v86 is loaded, for a worker thread that can wait for pages" : "v86 is loaded";
+		return { factory: this.#heard(factory, heard), what };
 	}
 
 	async close(): Promise<void> {
 		await this.#guest?.discard();
 	}
 
-	async #factory(): Promise<V86GuestFactory> {
-		const { files, clock } = this.#platform;
-		return new V86GuestFactory({ v86: await loadV86(files), clock });
+	/** On this thread the Linux is paused soonest; in a worker it can wait for pages. */
+	async #factory(faulting: boolean): Promise<V86GuestFactory | V86WorkerGuestFactory> {
+		const { files, clock, workers } = this.#platform;
+		const v86 = await loadV86(files);
+		return faulting ? new V86WorkerGuestFactory({ v86, clock, workers }) : new V86GuestFactory({ v86, clock });
 	}
 
-	#heard(factory: V86GuestFactory, heard: Heard): GuestFactory {
+	#heard(factory: V86GuestFactory | V86WorkerGuestFactory, heard: Heard): GuestFactory {
 		return {
 			kind: factory.kind,
 			check: (layout, options) => factory.check(layout, options),
 			missing: () => factory.missing(),
 			setUp: async (...args) => {
-				const prepared = await factory.setUp(...args);
+				const prepared: PreparedTarget & { readonly guest: V86Guest | V86WorkerGuest } = await factory.setUp(...args);
 				this.#guest = prepared.guest;
 				prepared.guest.serial.listen(heard);
 				return prepared;

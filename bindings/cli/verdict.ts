@@ -4,7 +4,9 @@
  */
 import { ProgramError } from "../guests/wasm/errors.ts";
 import { startWasmGuest } from "../guests/wasm/guest.ts";
+import type { MoveMetrics } from "../migration/metrics.ts";
 import type { Platform } from "../ports/platform.ts";
+import { pagesFollow } from "./options.ts";
 import type { Workload } from "./workloads.ts";
 
 /** Requests under way in the undisturbed run. */
@@ -55,6 +57,14 @@ export async function undisturbedRun(
 	} finally {
 		await guest.discard();
 	}
+}
+
+/** How a move that succeeded was verified, in words. */
+export function howVerified({ technique, verification }: Pick<MoveMetrics, "technique" | "verification">): string {
+	if (verification !== "full") return "each page hashed on its way";
+	return pagesFollow(technique)
+		? "each page hashed as it came, and compared with the source's at the end"
+		: "memory and state hashed again at the pause";
 }
 
 /** Compares a run with the undisturbed one. */

@@ -35,6 +35,12 @@ const USAGES: readonly { readonly args: readonly string[]; readonly code: number
 	{ args: ["demo", "--memory=-1"], code: 2, says: /--memory -1: must be a whole number/ },
 	{ args: ["demo", "--bandwidth", "0"], code: 2, says: /--bandwidth 0: must be a number of MB\/s above 0/ },
 	{ args: ["demo", "--from", "bun"], code: 2, says: /--from bun: unknown; use node or deno/ },
+	{
+		args: ["demo", "--guest", "qemu", "--technique", "post-copy"],
+		code: 2,
+		says: /qemu --technique post-copy: .*cannot wait/,
+	},
+	{ args: ["demo", "--guest", "pdp11"], code: 2, says: /--guest pdp11: with --guest use v86 or qemu/ },
 	{ args: ["demo", "--program", "doom"], code: 2, says: /--program doom: unknown; use sqlite or quickjs or lua/ },
 ];
 
