@@ -308,15 +308,15 @@ export class V86Guest implements LeavingGuest {
 		const isPaused = (): boolean => this.#status !== "running";
 		return {
 			pageCount: this.#machine.pageCount,
-			encode: (pageIndices, { compress }) =>
+			encode: (pageIndices, options) =>
 				this.#run(() => {
 					for (const page of pageIndices) this.missing.require("a batch", page, 1);
-					return work.encode(pageIndices, compress, isPaused);
+					return work.encode(pageIndices, options, isPaused);
 				}),
-			encodeNow: (pageIndices, { compress }) => {
+			encodeNow: (pageIndices, options) => {
 				if (this.#status !== "paused" || this.missing.remaining > 0) return undefined;
 				return pageIndices.length <= MAX_PROMPT_PAGES
-					? drained(work.encode(pageIndices, compress, isPaused))
+					? drained(work.encode(pageIndices, options, isPaused))
 					: undefined;
 			},
 			apply: (batch: EncodedBatch) =>

@@ -17,8 +17,16 @@ import { Bitmap } from "../../engine/bitmap.ts";
 import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
 import { HASH_BYTES } from "../../engine/hash.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
-import { type AppliedPages, type EncodedBatch, GuestError, PAGE_BYTES, type PageBatch } from "../../ports/guest.ts";
-import { BatchSplicer } from "../batch-splicer.ts";
+import {
+	type AppliedPages,
+	type EncodedBatch,
+	type EncodeOptions,
+	GuestError,
+	PAGE_BYTES,
+	type PageBatch,
+	type PageKinds,
+} from "../../ports/guest.ts";
+import { BatchSplicer, kindsOf } from "../batch-splicer.ts";
 import { BufferPool } from "../buffer-pool.ts";
 import { type ShadowedMemory, STEP_PAGES } from "../scan-tracker.ts";
 import type { V86Machine } from "./machine.ts";
@@ -65,21 +73,24 @@ export class PageWork implements ShadowedMemory {
 	}
 
 	/** @param isPaused - whether nobody waits for the thread: the batch is then encoded at once */
-	*encode(pageIndices: Uint32Array, compress: boolean, isPaused: () => boolean): Generator<void, PageBatch> {
+	*encode(pageIndices: Uint32Array, options: EncodeOptions, isPaused: () => boolean): Generator<void, PageBatch> {
 		this.#checkIndices(pageIndices);
+		const compress = options.compress && this.#encoder.compresses(options.linkBytesPerMs);
 		const into = new Uint8Array(this.#buffers.take(batchLimitBytes(pageIndices.length)));
 		try {
 			const most = isPaused() ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
-			if (pageIndices.length <= most)
-				return this.#finished(pageIndices, into, this.#piece(pageIndices, compress, into));
+			if (pageIndices.length <= most) {
+				const made = this.#piece(pageIndices, options, into);
+				return this.#finished(pageIndices, into, made, kindsOf(made));
+			}
 			const splicer = new BatchSplicer(into, pageIndices.length);
 			for (let from = 0; from < pageIndices.length; from += most) {
-				splicer.add(this.#piece(pageIndices.subarray(from, from + most), compress, "view"));
+				splicer.add(this.#piece(pageIndices.subarray(from, from + most), options, "view"));
 				yield;
 			}
-			const { byteLength, zeroPages } = splicer.end();
+			const { byteLength, kinds } = splicer.end();
 			const checksum = batchChecksum(this.#engine, into.subarray(0, byteLength));
-			return this.#finished(pageIndices, into, { byteLength, zeroPages, checksum });
+			return this.#finished(pageIndices, into, { byteLength, checksum }, kinds);
 		} catch (error) {
 			this.#buffers.give(into.buffer);
 			throw error;
@@ -89,7 +100,8 @@ export class PageWork implements ShadowedMemory {
 	#finished(
 		pageIndices: Uint32Array,
 		into: Uint8Array<ArrayBuffer>,
-		made: { readonly byteLength: number; readonly zeroPages: number; readonly checksum: bigint },
+		made: { readonly byteLength: number; readonly checksum: bigint },
+		kinds: PageKinds,
 	): PageBatch {
 		const bytes = into.subarray(0, made.byteLength);
 		let released = false;
@@ -98,7 +110,8 @@ export class PageWork implements ShadowedMemory {
 			checksum: made.checksum,
 			pageIndices,
 			hashes: batchHashes(bytes, pageIndices.length),
-			zeroPages: made.zeroPages,
+			zeroPages: kinds.zero,
+			kinds,
 			wireByteLength: bytes.byteLength,
 			release: () => {
 				if (!released) this.#buffers.give(into.buffer);
@@ -107,12 +120,16 @@ export class PageWork implements ShadowedMemory {
 		};
 	}
 
-	#piece(pageIndices: Uint32Array, compress: boolean, into: Uint8Array | "view"): ReturnType<BatchEncoder["encode"]> {
+	#piece(
+		pageIndices: Uint32Array,
+		options: EncodeOptions,
+		into: Uint8Array | "view",
+	): ReturnType<BatchEncoder["encode"]> {
 		const source =
 			this.shadowed && this.#shadow !== undefined
 				? ({ kind: "region", region: this.#shadow, firstPage: 0 } as const)
 				: ({ kind: "memory", bytes: this.#machine.ram } as const);
-		return this.#encoder.encode({ pageIndices, source, compress, into });
+		return this.#encoder.encode({ ...options, pageIndices, source, into });
 	}
 
 	#checkIndices(pageIndices: Uint32Array): void {
@@ -154,7 +171,7 @@ export class PageWork implements ShadowedMemory {
 
 	/** Lets every kernel run once and touches what a move needs: first calls and first touches are slow. */
 	prepare(): void {
-		const { bytes, checksum, release } = drained(this.encode(Uint32Array.of(0, 1), true, () => true));
+		const { bytes, checksum, release } = drained(this.encode(Uint32Array.of(0, 1), { compress: true }, () => true));
 		this.decode({ bytes, checksum });
 		release();
 		this.#kernels.hashPages(this.#base, 1);
