@@ -1,5 +1,5 @@
-// Dynamic self-ballooning, the accounting (Post-Copy Live Migration of Virtual Machines, "Dynamic Self Ballooning"; spec.md
-// section 1). Pages in the balloon are never transferred and come up as zeros at the target.
+// Dynamic self-ballooning, the accounting (Post-Copy Live Migration of Virtual Machines, "Dynamic Self Ballooning").
+// Pages in the balloon are never transferred and come up as zeros at the target.
 //
 //   target = percent × (balloon + free) / 100      inflating *to* 95 % of what is available keeps 5 % as a buffer; inflating *by*
 //                                                  95 % of the free memory each time would eat the buffer up

@@ -1,5 +1,5 @@
 // Multi-pivot bubbling: in which order the pages still owed are pushed (Post-Copy Live Migration of Virtual Machines, "Bubbling
-// with multiple pivots"; spec.md section 1; findings/prepaging.md has the rule and the comparisons).
+// with multiple pivots"; docs/lab.md compares its orders with the paper's figures).
 //
 //   missing   one bit per *position*: 1 = owed and not yet handed out. Positions enumerate only owed pages, densely.
 //   order     position → page; inverse: page → position or NONE

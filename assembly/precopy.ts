@@ -1,4 +1,4 @@
-// One step of Xen's pre-copy over a range of pages (spec.md, section 1; Xen's xc_domain_save).
+// One step of Xen's pre-copy over a range of pages (Xen's xc_domain_save).
 //
 //   sent  =  (to_send and not to_skip)  or  (to_send and last)  or  (to_fix and last)
 //

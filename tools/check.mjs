@@ -9,6 +9,7 @@ import { denoPath } from "../tests/run.mjs";
 import { bans } from "./bans.mjs";
 import { documented } from "./documented.mjs";
 import { lengths } from "./lengths.mjs";
+import { references } from "./references.mjs";
 import { sizes } from "./sizes.mjs";
 import { projectFiles, root } from "./sources.mjs";
 import { suites } from "./suites.mjs";
@@ -85,6 +86,7 @@ const CHECKS = [
 	{ name: "banned habits", inspect: bans },
 	{ name: "suites that run", inspect: suites },
 	{ name: "lengths", inspect: lengths },
+	{ name: "files that are named", inspect: references },
 	{ name: "words of one machine", inspect: words },
 	{ name: "sizes and wasm shape", inspect: sizes },
 ];

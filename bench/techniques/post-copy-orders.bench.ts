@@ -4,7 +4,7 @@
 //
 // | load | what it is | from |
 // | --- | --- | --- |
-// | sweep | one process, end to end, 40 µs a page | spec.md PC-1 |
+// | sweep | one process, end to end, 40 µs a page | PC-1 (docs/lab.md) |
 // | two sweeps | two of them, in halves | |
 // | random | one page here, one there | the worst case of any order |
 // | walks | walks of 8 pages, 7 of 10 in a tenth of the memory; positions by last use | PC-5's kind, proactive LRU ordering |

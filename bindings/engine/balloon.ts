@@ -28,7 +28,7 @@ const STATE_BYTES = 64;
  * The account decides how much; the guest's own driver decides which pages and tells it by {@link inflated} and
  * {@link deflated}. The loop runs every 5 s (4 … 10 s is harmless, PC-9).
  *
- * Source: Hines et al., Post-Copy Live Migration of Virtual Machines, dynamic self-ballooning; spec.md section 1.
+ * Source: Hines et al., Post-Copy Live Migration of Virtual Machines, dynamic self-ballooning.
  *
  * @example
  * ```ts

@@ -36,7 +36,7 @@ const NONE = 0xffffffff;
  * Every owed page is handed out exactly once, by {@link fault} or by {@link push}, whatever the faults; a page given to
  * {@link putBack} once more. Nothing here sends: what is handed out counts as in flight.
  *
- * Source: Hines et al., Post-Copy Live Migration of Virtual Machines, prepaging by bubbling; spec.md section 1.
+ * Source: Hines et al., Post-Copy Live Migration of Virtual Machines, prepaging by bubbling.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-// Xen's pre-copy step over three bitmaps. The rule stands in assembly/precopy.ts and spec.md, section 1.
+// Xen's pre-copy step over three bitmaps. The rule stands in assembly/precopy.ts.
 import { Bitmap } from "./bitmap.ts";
 import type { Engine } from "./engine.ts";
 import { CELL_OFFSET } from "./layout.ts";

@@ -1,6 +1,6 @@
 // The paper's sequential stress in virtual time: the guest sweeps over its working set, 40 µs of work per page, while its
-// pages come over 117 MB/s with 60 µs each way. Pages lie in runs of 28 in device order, as findings/prepaging.md fits them
-// to the paper.
+// pages come over 117 MB/s with 60 µs each way. Pages lie in runs of 28 in device order, fitted to
+// the paper.
 import { createEngine } from "../../bindings/engine/engine.ts";
 import { hash64 } from "../../bindings/engine/hash.ts";
 import { MemoryGuest, MemoryGuestFactory } from "../../bindings/guests/memory/memory-guest.ts";

@@ -1,4 +1,4 @@
-/** Every experiment of the lab, in the order of spec.md. */
+/** Every experiment of the lab, in the order of the papers: post-copy (PC), live save (LS). */
 import { BALLOONING_EXPERIMENT } from "./ballooning.ts";
 import { LIVE_SAVE_EXPERIMENTS } from "./live-save.ts";
 import { LIVE_SAVE_DOWNTIME } from "./live-save-downtime.ts";

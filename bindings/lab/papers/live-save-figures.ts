@@ -1,6 +1,6 @@
 /**
  * The figures of Chuang and Huang, Live Save and Improved Live Save, as far as they are given in numbers (table 4), and
- * what spec.md derives from them. Caps are per cent of a CPU; 0 stands for idle here, the paper's own 0 (unlimited) for 100.
+ * what follows from them. Caps are per cent of a CPU; 0 stands for idle here, the paper's own 0 (unlimited) for 100.
  */
 
 /** Written half of a 1 GB guest, in pages. */
