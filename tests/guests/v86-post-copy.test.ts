@@ -11,7 +11,7 @@ import { type Guest, GuestError } from "../../bindings/ports/guest.ts";
 import { letterFault, Mode, oracleFault, Variable } from "../v86/boot-sector.ts";
 import { Console } from "../v86/move.ts";
 import { bootSectorFactory, MEMORY_BYTES, openBootSector, runBootSector } from "../v86/open-guests.ts";
-import { fillWithGarbage, LEAVING, leave, PUSH_ORDERS } from "../v86/post-copy.ts";
+import { fillWithGarbage, leave, PUSH_ORDERS } from "../v86/post-copy.ts";
 import { runInWorker, workerFactory } from "../v86/worker-guests.ts";
 
 const test = suite("v86 guest: pages that follow");
@@ -25,7 +25,7 @@ test.after.each(async () => {
 	open.clear();
 });
 
-const TECHNIQUES = Object.keys(LEAVING) as (keyof typeof LEAVING)[];
+const TECHNIQUES = ["post-copy", "hybrid"] as const;
 const memoryOf = (guest: V86WorkerGuest): Promise<Uint8Array> => guest.readMemory(0, MEMORY_BYTES);
 
 async function hashes(guest: Guest): Promise<string> {
@@ -115,6 +115,24 @@ test("a guest in a worker is left behind as well, and its next target may be a g
 	await last.resume();
 	await console_.more(30);
 	assert.is(letterFault(console_.text), undefined);
+});
+
+test("pre-copy that does not converge turns into post-copy", async () => {
+	const console_ = new Console();
+	const guest = keep(await runInWorker("oracle"));
+	console_.follow(guest);
+	await console_.more(10);
+	const { target, moving } = await leave(guest, "pre-copy", {
+		console: console_,
+		options: { bandwidthBytesPerMs: 2000 },
+	});
+	const result = await moving;
+	assert.is(result.outcome, "moved", "error" in result ? result.error.message : "");
+	assert.ok((result.metrics.paging?.owedPages ?? 0) > 0, "it left pages for later");
+	await console_.more(30);
+	await keep(target!).pause({ deadlineMs: 5000 });
+	assert.is(letterFault(console_.text), undefined);
+	assert.is(oracleFault(await memoryOf(target!)), undefined);
 });
 
 test("a guest that waits for a page cannot be paused in time, runs on when the page comes, and is paused then", async () => {

@@ -5,7 +5,9 @@ import { createEngine } from "../../bindings/engine/engine.ts";
 import { V86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { hybrid } from "../../bindings/migration/hybrid.ts";
+import type { MoveServices } from "../../bindings/migration/move.ts";
 import { type PostCopyOptions, postCopy } from "../../bindings/migration/post-copy.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
 import { type ReceiveResult, receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
@@ -25,7 +27,17 @@ export const PUSH_ORDERS: Readonly<Record<string, PushOrder>> = {
 };
 
 /** Techniques that leave pages for later. */
-export const LEAVING = { "post-copy": postCopy, hybrid } as const;
+const LEAVING = {
+	"post-copy": postCopy,
+	hybrid,
+	/** Turns into post-copy after two rounds. */
+	"pre-copy": (services: MoveServices, options: PostCopyOptions) =>
+		preCopy(services, {
+			...options,
+			whenNotConverging: "post-copy",
+			convergence: ({ rounds }) => (rounds.length >= 2 ? "given-up" : undefined),
+		}),
+} as const;
 
 /** Never zero, and no present page-table entry: bit 0 is clear. */
 const GARBAGE = 0xaa;
