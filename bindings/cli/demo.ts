@@ -10,11 +10,11 @@ import type { MoveMetrics } from "../migration/metrics.ts";
 import type { StreamAddress } from "../ports/byte-stream.ts";
 import type { Platform } from "../ports/platform.ts";
 import { type ClientFigures, clientFigures } from "./client-figures.ts";
+import { DemoMove, type Settled } from "./demo-move.ts";
 import type { Display } from "./display.ts";
 import { hostCommand, programUrl } from "./executables.ts";
 import { HostProcess } from "./host-process.ts";
-import { HostEndedError } from "./host-start.ts";
-import type { AgainOrder, FailureReport, HostEvent, MoveReport } from "./messages.ts";
+import type { FailureReport, MoveReport } from "./messages.ts";
 import { NumberedClient } from "./numbered-client.ts";
 import { type DemoOptions, pagesFollow } from "./options.ts";
 import { type Check, compareRuns, DIGEST_REQUEST, howVerified, undisturbedRun } from "./verdict.ts";
@@ -22,12 +22,6 @@ import { type Check, compareRuns, DIGEST_REQUEST, howVerified, undisturbedRun } 
 /** Without an answer for so long the client gives up, in ms: longer than any deadline of a move. */
 const SILENCE_MS = 90_000;
 const WATCH_MS = 500;
-/** How long a target may take to notice that the source is dead, in ms. */
-const NOTICE_MS = 40_000;
-/** How often an interrupted post-copy move is taken up again. */
-const RECOVERIES = 3;
-/** Between two tries, in ms. */
-const RECOVERY_MS = 200;
 /** Answered numbers that are sent once more after the move, on purpose. */
 const REPEATS = 16;
 
@@ -74,12 +68,6 @@ class CannotWaitError extends Error {
 	readonly code = "refused";
 }
 
-/** The guest runs at the target, and what it lacks does not come any more. */
-class PagesLostError extends Error {
-	override readonly name = "PagesLostError";
-	readonly code = "pages-lost";
-}
-
 /** Runs the demo. @throws {HostEndedError}, {CannotWaitError}, {PagesLostError}, {HostRefusal}, {MissingError}, {SilenceError}, the signal's reason */
 export async function runDemo(options: DemoOptions, services: DemoServices): Promise<DemoResult> {
 	const demo = new Demo(options, services);
@@ -88,14 +76,6 @@ export async function runDemo(options: DemoOptions, services: DemoServices): Pro
 	} finally {
 		await demo.end();
 	}
-}
-
-interface Settled {
-	readonly outcome: DemoResult["outcome"];
-	readonly failure: FailureReport | undefined;
-	readonly metrics: MoveMetrics | undefined;
-	/** Who has the guest now. */
-	readonly home: HostProcess;
 }
 
 class Demo {
@@ -127,7 +107,7 @@ class Demo {
 		await this.#alive(this.#answering(this.#client.untilAnswered(half)), source, target);
 		display.step("client", `${half} requests answered; moving while it goes on`);
 		const startMs = clock.now();
-		const settled = await this.#alive(this.#settle(source, target, door));
+		const settled = await this.#alive(this.#moveGuest(source, target, door));
 		const endMs = clock.now();
 		await this.#alive(this.#answering(this.#client.finish(requests - half)), settled.home);
 		const repeated = this.#numbersBefore(startMs);
@@ -207,123 +187,10 @@ class Demo {
 		return { door: address, prepareMs };
 	}
 
-	/** Moves the guest, and finds out whom it belongs to whatever happened. */
-	async #settle(source: HostProcess, target: HostProcess, door: StreamAddress): Promise<Settled> {
-		const { technique, push, order: positions, checkpoints, verification, bandwidthBytesPerMs } = this.#options;
-		const { display } = this.#services;
-		const received = reception(target);
-		const silence = source.on((event) => {
-			if (event.news === "progress") display.progress(event.progress);
-		});
-		const clients = target.hello.clients;
-		const rate = {
-			...(bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs }),
-			...(push === undefined ? {} : { push }),
-			...(positions === undefined ? {} : { order: positions }),
-			...(checkpoints ? { checkpoints } : {}),
-		};
-		try {
-			const order = { technique, target: door, clients, verification, ...rate };
-			const first = await source.order("move", order);
-			const report = await this.#recovered(first, source, target, { moveId: first.moveId, target: door, clients });
-			if (report.outcome === "unconfirmed") return await this.#resolve(source, target, door, report);
-			const { outcome, failure, metrics } = report;
-			const isHere = outcome === "kept" || outcome === "revived";
-			return { outcome, failure, metrics, home: isHere ? source : target };
-		} catch (error) {
-			if (!(error instanceof HostEndedError)) throw error;
-			return await this.#withoutSource(error, target, received);
-		} finally {
-			silence();
-			display.progressEnd();
-		}
-	}
-
-	/** Takes a post-copy move up again whose link was lost. @throws {PagesLostError} when that does not help */
-	async #recovered(
-		first: MoveReport,
-		source: HostProcess,
-		target: HostProcess,
-		again: AgainOrder,
-	): Promise<MoveReport> {
-		const { clock } = this.#services.platform;
-		let report = first;
-		for (let tries = 0; report.recoverable && !target.gone && tries < RECOVERIES; tries++) {
-			const { outcome, failure } = report;
-			this.#services.display.step("move", `${outcome}: ${failure?.message ?? ""}; going on over another link`);
-			// A connection that is refused is another try gone: a target that is ending is known to be gone by the next.
-			const refused = await source.order("recover", again).then(
-				(next) => {
-					report = next;
-				},
-				(error: unknown) => error,
-			);
-			if (refused instanceof HostEndedError) throw refused;
-			if (refused !== undefined) await clock.sleep(RECOVERY_MS);
-		}
-		if (report.outcome !== "interrupted") return report;
-		if (this.#options.checkpoints && target.gone) return this.#revived(report, source, target);
-		const why = target.gone ? (await target.ended).message : (report.failure?.message ?? "");
-		throw new PagesLostError(
-			`${why}, while pages were missing there: what the guest did at the target is lost; the source has it as it was at the switch`,
-		);
-	}
-
-	/** The target has died: its process is our child, so the system's word that it is gone is certain. */
-	async #revived(report: MoveReport, source: HostProcess, target: HostProcess): Promise<MoveReport> {
-		const { display } = this.#services;
-		display.step("move", `interrupted: ${(await target.ended).message}; the source takes the guest back`);
-		const revived = await source.order("revive", { moveId: report.moveId, clients: target.hello.clients });
-		if (revived.outcome !== "revived") throw new PagesLostError(revived.failure?.message ?? "the source cannot go on");
-		display.step("move", `revived from checkpoint ${revived.epoch}: what came after it was heard by nobody`);
-		await this.#client.follow(source.hello.clients);
-		return revived;
-	}
-
-	/**
-	 * *go* was sent and nobody confirmed it: the target is asked. If it does not answer it is ended, and then the guest may
-	 * run on here: its process is our child, so the system's word that it is gone is certain.
-	 */
-	async #resolve(source: HostProcess, target: HostProcess, door: StreamAddress, report: MoveReport): Promise<Settled> {
-		const { moveId, failure, metrics } = report;
-		const { display } = this.#services;
-		const clients = target.hello.clients;
-		display.step("move", `unconfirmed: ${failure?.message ?? ""}`);
-		if (!target.gone) {
-			const settled = await source.order("resolve", { moveId, target: door, clients });
-			if (settled.outcome !== "unconfirmed")
-				return { outcome: settled.outcome, failure, metrics, home: settled.outcome === "moved" ? target : source };
-			display.step("move", `${settled.failure?.message ?? "no answer"}; the target is ended`);
-			await target.stop();
-		}
-		const { outcome } = await source.order("decide", { moveId, owner: "kept", clients });
-		return { outcome, failure, metrics, home: source };
-	}
-
-	/** The source is dead. Its guest lives on only if the target had been told to run. */
-	async #withoutSource(error: HostEndedError, target: HostProcess, received: Promise<Received>): Promise<Settled> {
-		const { clock } = this.#services.platform;
-		const discarded = { outcome: "discarded", lostPages: 0 } as const;
-		const timer = new AbortController();
-		const late = clock.sleep(NOTICE_MS, timer.signal).then(
-			() => discarded,
-			() => discarded,
-		);
-		const { outcome, lostPages } = await Promise.race([received, late, target.ended.then(() => discarded)]);
-		timer.abort();
-		if (lostPages > 0)
-			throw new PagesLostError(`${error.message}: the guest runs at the target, and ${lostPages} pages of it are lost`);
-		if (outcome === "discarded") {
-			const message = `${error.message}, and its guest with it; the target had not been told to run and has discarded what it had`;
-			throw new HostEndedError(message, error.errorText);
-		}
-		await this.#client.follow(target.hello.clients);
-		const failure = {
-			code: error.code,
-			phase: "confirm",
-			message: `${error.message} after it had handed the guest over`,
-		};
-		return { outcome: "moved", failure, metrics: undefined, home: target };
+	#moveGuest(source: HostProcess, target: HostProcess, door: StreamAddress): Promise<Settled> {
+		const { display, platform } = this.#services;
+		const parties = { source, target, door, client: this.#client };
+		return new DemoMove(this.#options, { display, clock: platform.clock }, parties).settle();
 	}
 
 	/** The last numbers that the source answered. */
@@ -400,22 +267,4 @@ class Demo {
 			timer.abort();
 		}
 	}
-}
-
-/** How a target took a guest in. */
-interface Received {
-	readonly outcome: "running" | "discarded";
-	/** Pages that it lacks, when nobody sends them any more. */
-	readonly lostPages: number;
-}
-
-/** What becomes of a guest that comes in, all of its pages included. */
-function reception(target: HostProcess): Promise<Received> {
-	return new Promise((resolve) => {
-		target.on((event: HostEvent) => {
-			if (event.news === "received" && event.outcome !== "answered" && !event.paging)
-				resolve({ outcome: event.outcome, lostPages: 0 });
-			if (event.news === "paged") resolve({ outcome: "running", lostPages: event.missingPages });
-		});
-	});
 }
