@@ -1,6 +1,7 @@
 // Our own programs that run inside a Linux guest: C without a library (linux/system.h), 32-bit, one static file each.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { Missing } from "./debian.mjs";
 
 const FLAGS = [
 	...["-m32", "-march=i586", "-Os", "-static", "-nostdlib", "-ffreestanding", "-fno-pic", "-no-pie"],
@@ -19,9 +20,6 @@ const FLAGS = [
 /** @returns the program's bytes */
 export function compileProgram(source, output) {
 	const done = spawnSync("gcc", [...FLAGS, source, "-o", output], { encoding: "utf8" });
-	if (done.status !== 0) {
-		console.error(`guests: ${source} does not compile\n${done.stderr ?? done.error}`);
-		process.exit(1);
-	}
+	if (done.status !== 0) throw new Missing(`${source} does not compile\n${done.stderr ?? done.error}`);
 	return readFileSync(output);
 }

@@ -24,7 +24,7 @@ export async function bootOnce(assets, folder) {
 	const { loadV86, V86Guest } = await import(join(root, "dist/guests-v86.js"));
 	const { clock, random, files, openFolderStore } = localPlatform();
 	const asset = (name) => new Uint8Array(readFileSync(join(assets, name)));
-	const linux = { kernel: asset("v86/vmlinuz"), initramfs: asset("v86/initramfs.gz"), commandLine: COMMAND_LINE };
+	const linux = { kernel: asset("vmlinuz"), initramfs: asset("initramfs.gz"), commandLine: COMMAND_LINE };
 	const guest = await V86Guest.start({
 		v86: await loadV86(files),
 		clock,
