@@ -170,6 +170,10 @@ if (missing === undefined) {
 		const receiving = receiveGuest({ link: far, factories: [factory], clock });
 		const late = await postCopy({ guest: source, link: near, clock, random });
 		assert.is(late.outcome, "kept");
+		assert.match(
+			late.outcome === "kept" ? late.error.message : "",
+			/qemu guest cannot run while pages are missing: .*userfaultfd.*; use pre-copy/,
+		);
 		assert.is((await receiving).outcome, "discarded");
 		await nextLine(source, isCount);
 	});

@@ -5,6 +5,7 @@ import type { QemuGuest } from "../../bindings/guests/qemu/index.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { SeededRandom } from "../../bindings/lab/seeded-random.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
+import { startHistory } from "../../bindings/snapshot/history.ts";
 import { keepSnapshots } from "../../bindings/snapshot/keeper.ts";
 import { lazyRestore } from "../../bindings/snapshot/lazy-restore.ts";
 import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
@@ -19,7 +20,7 @@ import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu
 const test = suite("qemu guest: snapshots");
 const { platform } = await openPlatform();
 const missing = await whyNoQemu(platform);
-const { clock } = platform;
+const { clock, random } = platform;
 /** Nobody in the machine listens: its clock stands still in between, and it draws no numbers. */
 const POLICY: RestoreOptions = { clock: "continue", random: "keep" };
 const isCount = (line: string): boolean => /^[0-9a-f]{8}$/.test(line);
@@ -30,8 +31,7 @@ if (missing === undefined) {
 	test.after(() => stage.close());
 
 	const open = () => {
-		const random = new SeededRandom(1);
-		const store = new SnapshotStore(new MemoryStore(), { clock, random });
+		const store = new SnapshotStore(new MemoryStore(), { clock, random: new SeededRandom(1) });
 		const services = async (id: string) => ({
 			...{ snapshot: await store.open(id), factories: [await stage.factory()], clock, random },
 		});
@@ -92,6 +92,40 @@ if (missing === undefined) {
 			assert.ok(at > last, `${last} then ${at}`);
 			last = at;
 		}
+	});
+
+	test("a history goes back twice: the machine counts on from where it was, and the one of now is gone", async () => {
+		const { store } = open();
+		const begin = async (guest: QemuGuest) => {
+			const failures: unknown[] = [];
+			const history = await startHistory(
+				{ guest, store, clock },
+				{ everyMs: 50, keep: { ageMs: 600_000 }, onFailure: (error) => failures.push(error) },
+			);
+			return { guest, history, failures };
+		};
+		let { guest, history, failures } = await begin(await stage.startCounter());
+		for (let time = 0; time < 2; time++) {
+			const { snapshot } = await history.now({ label: "good" });
+			const at = counted(guest);
+			for (let said = 0; said < 4; said++) await nextLine(guest, isCount);
+			const later = counted(guest);
+			const services = { factories: [await stage.factory()], random };
+			const { guest: again } = await history.rewind(snapshot.id, services, POLICY);
+			assert.equal(failures, []);
+			assert.is((await history.ended).reason, "stopped");
+			assert.is((await rejection(guest.resume())).code, "gone");
+			// allowed (cast): the only factory is QEMU's
+			const back = stage.keep(again as QemuGuest);
+			// Its console begins with it.
+			for (let said = 0; said < 2; said++) await nextLine(back, isCount);
+			const first = Number.parseInt(back.console.recent.find(isCount)!, 16);
+			assert.ok(first <= at + 1 && first < later, `saved by ${at}, left at ${later}, begins with ${first}`);
+			({ guest, history, failures } = await begin(back));
+		}
+		await history.now();
+		await history.stop();
+		await checkRestored(guest);
 	});
 
 	test("two copies of one snapshot run side by side", async () => {

@@ -14,9 +14,9 @@
  */
 import type { BallooningGuest, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { ByteStream } from "../../ports/byte-stream.ts";
+import type { UnfaultingGuest } from "../../ports/faulting-guest.ts";
 import {
 	type DirtyLog,
-	type Guest,
 	GuestError,
 	type GuestLayout,
 	type GuestPages,
@@ -156,12 +156,14 @@ interface GuestParts {
 type Status = "running" | "paused" | "waiting" | "loaded" | "gone";
 
 /** See the head of this file. Made by {@link startQemuGuest} and by a factory. */
-export class QemuGuest implements Guest {
+export class QemuGuest implements UnfaultingGuest {
 	readonly kind = "qemu";
 	readonly pages: GuestPages;
 	readonly dirty: DirtyLog;
 	readonly state: GuestState;
 	readonly console: QemuConsole;
+	/** Why post-copy, hybrid and lazy restore refuse it. */
+	readonly faultingObstacle = "QEMU can wait for pages only by userfaultfd, which neither Node nor Deno has";
 	readonly #parts: GuestParts;
 	#status: Status;
 	#crash: GuestError | undefined;
