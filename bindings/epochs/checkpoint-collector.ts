@@ -17,7 +17,7 @@ import { pagesNamedBy } from "../paging/batch-pages.ts";
 import type { EncodedBatch } from "../ports/guest.ts";
 import type { GuestCheckpoint } from "../ports/standby-guest.ts";
 import { checkpointDigest } from "../wire/digest.ts";
-import type { BatchRecord, CheckpointRecord, EpochRecord, Record, StateRecord } from "../wire/records.ts";
+import type { BatchRecord, CheckpointPart, CheckpointRecord, EpochRecord, StateRecord } from "../wire/records.ts";
 
 /** A checkpoint, all of it. */
 export interface CollectedCheckpoint extends GuestCheckpoint {
@@ -34,13 +34,6 @@ interface Collecting {
 	stateBegun: boolean;
 	readonly batches: EncodedBatch[];
 	readonly pages: Set<number>;
-}
-
-/** Whether a record belongs to a checkpoint that travels. */
-export function isCheckpointRecord(
-	record: Record,
-): record is EpochRecord | BatchRecord | StateRecord | CheckpointRecord {
-	return ["epoch", "batch", "state", "checkpoint"].includes(record.type);
 }
 
 /** See the head of this file. */
@@ -66,7 +59,7 @@ export class CheckpointCollector {
 	 * @returns the checkpoint that it completes.
 	 * @throws {MoveError} `protocol` for a record out of order or beyond its limit, `corrupt` for a digest that does not fit.
 	 */
-	take(record: EpochRecord | BatchRecord | StateRecord | CheckpointRecord): CollectedCheckpoint | undefined {
+	take(record: CheckpointPart): CollectedCheckpoint | undefined {
 		if (record.type === "epoch") {
 			this.#begin(record);
 			return undefined;

@@ -11,8 +11,8 @@
 import { createEngine, type Engine } from "../engine/engine.ts";
 import { MoveError } from "../handover/move-error.ts";
 import type { StandbyGuest } from "../ports/standby-guest.ts";
-import type { Record } from "../wire/records.ts";
-import { CheckpointCollector, type CollectedCheckpoint, isCheckpointRecord } from "./checkpoint-collector.ts";
+import type { CheckpointPart } from "../wire/records.ts";
+import { CheckpointCollector, type CollectedCheckpoint } from "./checkpoint-collector.ts";
 
 /** Acknowledgements on their way at most: an honest target has taken the last before it sends the next checkpoint. */
 const MAX_UNSAID = 4;
@@ -85,12 +85,11 @@ export class CheckpointFollower {
 	}
 
 	/** Takes a record of a checkpoint; its bytes must stay as they are. What is wrong with it fails the link. */
-	take(record: Record): void {
+	take(record: CheckpointPart): void {
 		const link = this.#link;
 		const collector = this.#collector;
 		if (link === undefined || collector === undefined) return;
 		try {
-			if (!isCheckpointRecord(record)) throw new MoveError("protocol", `'${record.type}' is no part of a checkpoint`);
 			if (this.#isApplying)
 				throw new MoveError("protocol", `a '${record.type}' of a checkpoint before the last one is committed`);
 			if (this.#unsaid > MAX_UNSAID)

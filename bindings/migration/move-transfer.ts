@@ -2,7 +2,6 @@
 import { MoveError } from "../handover/move-error.ts";
 import { holdPaused, MOVE } from "../handover/pause-turn.ts";
 import { countPages, missingRecords } from "../paging/missing-record.ts";
-import { compressOnSlowLinks } from "../policies/compression.ts";
 import type { StopReason } from "../policies/convergence.ts";
 import { leavingOf } from "../ports/faulting-guest.ts";
 import type { PageBits } from "../ports/guest.ts";
@@ -101,7 +100,7 @@ function makeServing(move: MoveContext, owed: PageBits, recent: Uint32Array): Se
 		order: move.order !== undefined && isOrderedGuest(guest) ? guest.order.source : "address",
 		...{ moveId: move.moveId, technique: move.technique.name, verification: move.verification },
 		...{ iteration: move.iteration, watch: move.watch, deadlines: move.deadlines },
-		compression: move.options.compression ?? compressOnSlowLinks,
+		compression: move.options.compression,
 		push: move.technique.push!,
 		checkpointed: checkpointInterval(move.technique.following ?? {}) !== undefined,
 		room: move.servingRoom,

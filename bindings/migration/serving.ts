@@ -50,7 +50,7 @@ export interface ServingContext {
 	readonly watch: Stopwatch;
 	readonly deadlines: Deadlines;
 	readonly verification: Verification;
-	readonly compression: CompressionPolicy;
+	readonly compression: CompressionPolicy | undefined;
 	readonly push: PushOrder;
 	/** See MoveOptions. */
 	readonly bandwidthBytesPerMs: number | undefined;

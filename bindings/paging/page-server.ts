@@ -16,7 +16,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { PageList } from "../engine/page-list.ts";
 import type { Conversation } from "../handover/conversation.ts";
 import { MoveError } from "../handover/move-error.ts";
-import type { CompressionPolicy } from "../policies/compression.ts";
+import { type CompressionPolicy, encodeOptionsOf } from "../policies/compression.ts";
 import { Pacer } from "../policies/pacing.ts";
 import type { PushOrder } from "../policies/push-order.ts";
 import { type BatchUnderWay, PushWindow } from "../policies/push-window.ts";
@@ -51,7 +51,8 @@ export interface PageServing {
 	readonly recent: Uint32Array;
 	readonly push: PushOrder;
 	readonly verification: Verification;
-	readonly compression: CompressionPolicy;
+	/** Overrules the choice that the engine makes from the link's rate. */
+	readonly compression: CompressionPolicy | undefined;
 	/**
 	 * A cap on what is pushed, in bytes per ms. A page that the guest waits for goes at once, whatever the cap says, and the
 	 * push waits the longer for it: so the sum keeps to the cap, but where the guest alone asks for more.
@@ -268,6 +269,12 @@ export class PageServer {
 		return Math.min(this.#list.capacity, this.#window.batchPages, Math.max(1, paced));
 	}
 
+	/** What the link carries, as far as it is known. */
+	get #linkBytesPerMs(): number {
+		const { bytesPerMs } = this.#window;
+		return Math.min(bytesPerMs || Number.POSITIVE_INFINITY, this.#pacer.rate ?? Number.POSITIVE_INFINITY);
+	}
+
 	/** Encodes and sends without waiting: the next page must not wait for this one. */
 	#send(pages: Uint32Array<ArrayBuffer>, lane: Lane): void {
 		const { guest, clock, conversation, hashes } = this.#services;
@@ -277,10 +284,10 @@ export class PageServer {
 		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length });
 		this.#pacer.charge(pages.length * PAGE_BYTES);
 		const run = async (): Promise<void> => {
-			const compress = this.#serving.compression(this.#window.bytesPerMs);
+			const options = encodeOptionsOf(this.#serving.compression, this.#linkBytesPerMs);
 			const { pages: memory } = guest;
-			const now = arePromptPages(memory) ? memory.encodeNow(pages, { compress }) : undefined;
-			const batch = now ?? (await memory.encode(pages, { compress }));
+			const now = arePromptPages(memory) ? memory.encodeNow(pages, options) : undefined;
+			const batch = now ?? (await memory.encode(pages, options));
 			try {
 				hashes.set(batch.pageIndices, batch.hashes);
 				this.#zeroPages += batch.zeroPages;

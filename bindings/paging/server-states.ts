@@ -9,7 +9,15 @@
  * checkpoint where they were asked for, which the follower judges (epochs/). A record that a state does not allow is an error naming both.
  */
 import { MoveError } from "../handover/move-error.ts";
-import type { CompleteRecord, CorruptRecord, FaultRecord, Record, TakenRecord } from "../wire/records.ts";
+import {
+	type CheckpointPart,
+	type CompleteRecord,
+	type CorruptRecord,
+	type FaultRecord,
+	isCheckpointPart,
+	type Record,
+	type TakenRecord,
+} from "../wire/records.ts";
 
 /** See the head of this file. */
 export type ServerState =
@@ -25,10 +33,8 @@ export type ServerAction =
 	| { readonly do: "answer"; readonly record: FaultRecord }
 	| { readonly do: "acknowledge"; readonly record: TakenRecord }
 	| { readonly do: "judge"; readonly record: CompleteRecord }
-	| { readonly do: "follow"; readonly record: Record }
+	| { readonly do: "follow"; readonly record: CheckpointPart }
 	| { readonly do: "end"; readonly record: CorruptRecord };
-
-const CHECKPOINT_PARTS: ReadonlySet<Record["type"]> = new Set(["epoch", "batch", "state", "checkpoint"]);
 
 /** One step. @param following - the target's changes come back as checkpoints. @throws {MoveError} `protocol` for a record that the state does not allow. */
 export function stepServer(
@@ -37,7 +43,7 @@ export function stepServer(
 	following = false,
 ): { readonly state: ServerState; readonly action: ServerAction } {
 	if (record.type === "alive") return { state, action: { do: "nothing" } };
-	if (following && CHECKPOINT_PARTS.has(record.type)) return { state, action: { do: "follow", record } };
+	if (following && isCheckpointPart(record)) return { state, action: { do: "follow", record } };
 	if (state.name === "serving") {
 		if (record.type === "fault") return { state, action: { do: "answer", record } };
 		if (record.type === "taken") return { state, action: { do: "acknowledge", record } };

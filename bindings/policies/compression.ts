@@ -1,14 +1,16 @@
-/**
- * Whether trying to compress pays on this link. LZ4 in the engine takes roughly as long per byte as a link of a few
- * hundred megabytes per second; above that an incompressible page only loses time.
- */
+/** Whether pages are compressed on their way: the engine's choice by the link's rate, or the caller's. */
+import type { EncodeOptions } from "../ports/guest.ts";
 
 /** Asked before each batch. @param bytesPerMs - what the link has carried lately, or its cap; 0 if unknown. */
 export type CompressionPolicy = (bytesPerMs: number) => boolean;
 
-/** A link slower than this gains from LZ4 on ordinary memory: 400 MB/s. */
-const WORTHWHILE_BYTES_PER_MS = 400_000;
-
-/** Compresses on slow links only. An unknown rate counts as fast: loopback and unix sockets are the common case. */
-export const compressOnSlowLinks: CompressionPolicy = (bytesPerMs) =>
-	bytesPerMs > 0 && bytesPerMs < WORTHWHILE_BYTES_PER_MS;
+/**
+ * How to encode the next batch. Without a policy the engine weighs what LZ4 saves against what it costs; a link of unknown
+ * rate counts as fast: loopback and unix sockets are the common case.
+ *
+ * @param bytesPerMs - what the link has carried lately, or its cap; Infinity if unknown.
+ */
+export function encodeOptionsOf(policy: CompressionPolicy | undefined, bytesPerMs: number): EncodeOptions {
+	if (policy === undefined) return { compress: true, linkBytesPerMs: bytesPerMs };
+	return { compress: policy(Number.isFinite(bytesPerMs) ? bytesPerMs : 0) };
+}

@@ -5,7 +5,7 @@
  * The first round sends every page once: nothing of it is held, because most pages are never sent again. What is sent a
  * second time is; QEMU begins with its XBZRLE cache at the same point.
  */
-import type { CompressionPolicy } from "../policies/compression.ts";
+import { type CompressionPolicy, encodeOptionsOf } from "../policies/compression.ts";
 import type { LinkRate } from "../policies/link-rate.ts";
 import { isDeltaGuest, type PageSender } from "../ports/delta-guest.ts";
 import { type EncodeOptions, type Guest, GuestError, type PageBatch, type PageKinds } from "../ports/guest.ts";
@@ -117,10 +117,8 @@ export class PageEncoding {
 	}
 
 	#encodeOptions(capBytesPerMs: number | undefined): EncodeOptions {
-		const { compression } = this.#options;
 		const measured = this.#rate.bytesPerMs;
 		const bytesPerMs = Math.min(measured ?? Number.POSITIVE_INFINITY, capBytesPerMs ?? Number.POSITIVE_INFINITY);
-		if (compression === undefined) return { compress: true, linkBytesPerMs: bytesPerMs };
-		return { compress: compression(Number.isFinite(bytesPerMs) ? bytesPerMs : 0) };
+		return encodeOptionsOf(this.#options.compression, bytesPerMs);
 	}
 }

@@ -15,11 +15,28 @@ import type { IncomingFrame, OutgoingFrame } from "../ports/link.ts";
 import { decodeJson, encodeJson } from "./json-records.ts";
 import { MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_CONTROL_BYTES, MAX_RESOURCE_BYTES, MAX_STATE_BYTES } from "./limits.ts";
 import { decodePaging, encodePaging, maximumPagingBytes } from "./paging-records.ts";
-import type { Record, ResourceRecord, StateRecord } from "./record-shapes.ts";
+import type {
+	BatchRecord,
+	CheckpointRecord,
+	EpochRecord,
+	Record,
+	ResourceRecord,
+	StateRecord,
+} from "./record-shapes.ts";
 import { isOptional, RECORD_TYPES, type RecordName, recordName } from "./record-types.ts";
 import { WireError } from "./wire-error.ts";
 
 export type * from "./record-shapes.ts";
+
+/** What a checkpoint travels in, in this order. */
+export type CheckpointPart = EpochRecord | BatchRecord | StateRecord | CheckpointRecord;
+
+const CHECKPOINT_PARTS: ReadonlySet<Record["type"]> = new Set(["epoch", "batch", "state", "checkpoint"]);
+
+/** Whether a record may be part of a checkpoint. */
+export function isCheckpointPart(record: Record): record is CheckpointPart {
+	return CHECKPOINT_PARTS.has(record.type);
+}
 
 /** Bytes of SHA-256, and of the whole prefix of a resource record. */
 const HASH_BYTES = 32;

@@ -12,6 +12,7 @@ import { postCopy } from "../../bindings/migration/post-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { activePush, demandPaging, type PushOrder, prepaging } from "../../bindings/policies/push-order.ts";
+import type { EncodeOptions } from "../../bindings/ports/guest.ts";
 import { PagingWorld } from "./paging-world.ts";
 import { PAGES } from "./two-hosts.ts";
 
@@ -227,6 +228,29 @@ test("pushing the most recently used pages first spares the guest faults", async
 	};
 	assert.is(await faults(true), 0);
 	assert.is(await faults(false), 4);
+});
+
+test("pages that follow are encoded for the link's rate, as far as it is known, and never above the cap", async () => {
+	for (const bandwidthBytesPerMs of [undefined, 2000]) {
+		const world = new PagingWorld({ seed: 81 });
+		const { guest } = world;
+		const rates: (number | undefined)[] = [];
+		const encode = guest.pages.encode.bind(guest.pages);
+		Object.assign(guest.pages, {
+			encode: (pageIndices: Uint32Array, options: EncodeOptions) => {
+				if (!guest.running) rates.push(options.compress ? options.linkBytesPerMs : undefined);
+				return encode(pageIndices, options);
+			},
+		});
+		await world.run(async () => {
+			const result = await world.move("post-copy", bandwidthBytesPerMs === undefined ? {} : { bandwidthBytesPerMs });
+			assert.is(result.outcome, "moved");
+		});
+		if (bandwidthBytesPerMs === undefined) assert.is(rates[0], Number.POSITIVE_INFINITY);
+		const last = rates.at(-1) ?? Number.NaN;
+		// The link carries 4000 bytes per ms; a batch counts at full size, whatever became of it.
+		assert.ok(last > 200 && last <= (bandwidthBytesPerMs ?? 8000), `${rates}`);
+	}
 });
 
 test.run();

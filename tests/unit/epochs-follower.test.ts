@@ -8,7 +8,7 @@ import { MoveError } from "../../bindings/handover/move-error.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { type EncodedBatch, PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { checkpointDigest } from "../../bindings/wire/digest.ts";
-import type { Record } from "../../bindings/wire/records.ts";
+import type { CheckpointPart } from "../../bindings/wire/records.ts";
 
 const test = suite("a copy that follows by checkpoints");
 
@@ -23,7 +23,7 @@ const batchOf = async (...pages: number[]): Promise<EncodedBatch> => {
 };
 
 /** The records of a checkpoint without state. */
-function recordsOf(epoch: number, batches: readonly EncodedBatch[]): Record[] {
+function recordsOf(epoch: number, batches: readonly EncodedBatch[]): CheckpointPart[] {
 	const digest = checkpointDigest(
 		engine,
 		epoch,
@@ -55,7 +55,7 @@ class Scene {
 		});
 	}
 
-	take(records: readonly Record[]): void {
+	take(records: readonly CheckpointPart[]): void {
 		for (const record of records) this.follower.take(record);
 	}
 

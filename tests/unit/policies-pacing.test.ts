@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { compressOnSlowLinks } from "../../bindings/policies/compression.ts";
+import { encodeOptionsOf } from "../../bindings/policies/compression.ts";
 import type { RoundFacts } from "../../bindings/policies/convergence.ts";
 import { adaptiveRate, fixedRate, Pacer } from "../../bindings/policies/pacing.ts";
 import { ProgressEstimator, type ProgressFacts } from "../../bindings/policies/progress.ts";
@@ -85,10 +85,17 @@ test("adaptive rate starts at 100 Mbit/s, follows the dirty rate plus 50, and st
 	assert.is(convergence({ ...facts, rounds: [round(100_000, 100)] }), "rate-limit-reached");
 });
 
-test("compression is for slow links; an unknown rate counts as fast", () => {
-	assert.is(compressOnSlowLinks(117_000), true);
-	assert.is(compressOnSlowLinks(2_000_000), false);
-	assert.is(compressOnSlowLinks(0), false);
+test("the engine chooses by the link's rate unless the caller does, who is told 0 for a rate that is not known", () => {
+	assert.equal(encodeOptionsOf(undefined, 117_000), { compress: true, linkBytesPerMs: 117_000 });
+	assert.equal(encodeOptionsOf(undefined, Number.POSITIVE_INFINITY), {
+		compress: true,
+		linkBytesPerMs: Number.POSITIVE_INFINITY,
+	});
+	const asked: number[] = [];
+	const policy = (bytesPerMs: number): boolean => asked.push(bytesPerMs) > 1;
+	assert.equal(encodeOptionsOf(policy, Number.POSITIVE_INFINITY), { compress: false });
+	assert.equal(encodeOptionsOf(policy, 117_000), { compress: true });
+	assert.equal(asked, [0, 117_000]);
 });
 
 const progress = (pendingPages: number, elapsedMs: number, more: Partial<ProgressFacts> = {}): ProgressFacts => ({

@@ -1,7 +1,8 @@
 // Batches of a paused guest, made by its worker while the host stands still for them: both wait on shared memory instead of
 // for messages.
 //
-//   control   words: asked │ answered │ left │ page count │ compress │ byte length │ zero pages │ checksum (u64) │ page indices …
+//   control   words: asked │ answered │ left │ page count │ compress │ byte length │ zero pages │ checksum (u64) │ link's rate │
+//             page indices …
 //   output    the batch
 //
 //   host    ask: pages, options; asked + 1 ──▶ stands still until answered = asked
@@ -26,11 +27,15 @@ const Word = {
 	byteLength: 6,
 	zeroPages: 7,
 	checksum: 8,
+	/** Bytes per ms; 0: not named. */
+	linkRate: 10,
 	pages: 16,
 } as const;
 
 /** A worker that has not answered by then has ended, or is not paused: the host asks by a message then, and learns. */
 const PATIENCE_MS = 2000;
+/** Bytes per ms that a word holds: 2 TB/s stand for every faster link, and for one whose rate is not known. */
+const MAX_RATE = 0x7fff_ffff;
 /** The worker looks up this often whether its host is still there; each wish wakes it anyway. */
 const LOOK_UP_MS = 1000;
 
@@ -44,6 +49,8 @@ export interface FrozenMemory {
 interface FrozenOrder {
 	readonly pageIndices: Uint32Array;
 	readonly compress: boolean;
+	/** See `EncodeOptions`. */
+	readonly linkBytesPerMs?: number | undefined;
 }
 
 /** What is given back. */
@@ -116,12 +123,13 @@ export class FrozenAsker {
 	 * @returns undefined if it cannot, or does not answer
 	 * @throws TypeError where this thread may not stand still
 	 */
-	ask({ pageIndices, compress }: FrozenOrder, into: Uint8Array): FrozenBatch | undefined {
+	ask({ pageIndices, compress, linkBytesPerMs }: FrozenOrder, into: Uint8Array): FrozenBatch | undefined {
 		const exchange = this.#exchange;
 		const { words } = exchange;
 		words.set(pageIndices, Word.pages);
 		exchange.store(Word.pageCount, pageIndices.length);
 		exchange.store(Word.compress, compress ? 1 : 0);
+		exchange.store(Word.linkRate, linkBytesPerMs === undefined ? 0 : Math.min(MAX_RATE, Math.ceil(linkBytesPerMs)));
 		const before = exchange.load(Word.answered);
 		exchange.store(Word.asked, exchange.load(Word.asked) + 1);
 		this.#wake();
@@ -170,7 +178,9 @@ function answer(
 	const { words } = exchange;
 	const pageIndices = new Uint32Array(words.slice(Word.pages, Word.pages + exchange.load(Word.pageCount)));
 	try {
-		const batch = make({ pageIndices, compress: exchange.load(Word.compress) === 1 }, output);
+		const rate = exchange.load(Word.linkRate);
+		const linkBytesPerMs = rate === 0 ? undefined : rate;
+		const batch = make({ pageIndices, compress: exchange.load(Word.compress) === 1, linkBytesPerMs }, output);
 		exchange.store(Word.byteLength, batch.byteLength);
 		exchange.store(Word.zeroPages, batch.zeroPages);
 		exchange.checksum[0] = batch.checksum;

@@ -58,14 +58,14 @@ export class WasmGuestPages implements PromptPages {
 		return batchOf(pageIndices, encoded, (buffer) => this.buffers.give(buffer));
 	}
 
-	encodeNow(pageIndices: Uint32Array, { compress }: EncodeOptions): PageBatch | undefined {
+	encodeNow(pageIndices: Uint32Array, { compress, linkBytesPerMs }: EncodeOptions): PageBatch | undefined {
 		const { length } = pageIndices;
 		if (this.#isPromptRefused || length === 0 || length > MAX_PROMPT_PAGES || !this.#isPaused()) return undefined;
 		const frozen = this.#enterFrozen();
 		if (frozen === undefined) return undefined;
 		const buffer = this.#promptBuffers.pop() ?? new ArrayBuffer(batchLimitBytes(MAX_PROMPT_PAGES));
 		try {
-			const made = frozen.ask({ pageIndices, compress }, new Uint8Array(buffer));
+			const made = frozen.ask({ pageIndices, compress, linkBytesPerMs }, new Uint8Array(buffer));
 			if (made !== undefined)
 				return batchOf(pageIndices, { ...made, buffer }, (given) => void this.#promptBuffers.push(given));
 		} catch (error) {
