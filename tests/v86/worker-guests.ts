@@ -33,7 +33,7 @@ export async function stillInWorker(options: Partial<StartV86WorkerGuestOptions>
 }
 
 /** A 32-bit word of RAM. */
-export async function wordOf(guest: V86WorkerGuest, address: number): Promise<number> {
+async function wordOf(guest: V86WorkerGuest, address: number): Promise<number> {
 	return new DataView((await guest.readMemory(address, 4)).buffer).getUint32(0, true);
 }
 

@@ -48,8 +48,7 @@ class GuestWorker {
 				this.#guest?.network.deliver(message.frame);
 				break;
 			case "inbox":
-				// What a batch was refused for has been said; a guest that has failed says so when it is asked for something.
-				this.#guest?.drainMissing().catch(() => undefined);
+				this.#guest?.drainMissing().catch(() => undefined); // a guest that has failed says so when it is asked
 		}
 	}
 
