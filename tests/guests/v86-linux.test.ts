@@ -4,7 +4,7 @@ import type { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
-import { gapIn, linuxFactory, numbersAfter, openLinux, platform, shell, whyNoLinux } from "../v86/linux.ts";
+import { checkLoads, LOADS, linuxFactory, openLinux, platform, shell, threeMore, whyNoLinux } from "../v86/linux.ts";
 import { type Console, moveV86, type Technique } from "../v86/move.ts";
 
 const test = suite("v86 guest: Linux");
@@ -14,26 +14,6 @@ const keep = (guest: V86Guest): V86Guest => {
 	open.add(guest);
 	return guest;
 };
-
-/** Loads that fit together on one console: each writes lines of its own. */
-const LOADS = "counter 20 & oracle 4 200 & md5loop & while :; do ls /proc >/tmp/list; done &";
-
-/** No program has found a fault, and no count has a gap. */
-function checkLoads(text: string): void {
-	assert.not.match(text, /BAD|BROKEN|Oops|BUG:|panic/);
-	const lines = text.replaceAll("\r", "");
-	assert.is(gapIn(numbersAfter("count", lines)), undefined);
-	assert.is(gapIn(numbersAfter("md5", lines)), undefined);
-	const oracle = numbersAfter("oracle", lines);
-	assert.is(gapIn(oracle.map((round) => round / 200)), undefined);
-}
-
-/** Resolves when each of the loads has written three lines more. */
-async function threeMore(console: Console): Promise<void> {
-	const from = console.text.length;
-	for (const word of ["count", "md5", "oracle"])
-		await console.wait(new RegExp(`(^${word} \\d+[\\s\\S]*?){3}\n`, "m"), from);
-}
 
 async function moveOn(guest: V86Guest, technique: Technique, console: Console): Promise<V86Guest> {
 	const { result, target } = await moveV86(guest, linuxFactory(), technique, {

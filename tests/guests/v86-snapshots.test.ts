@@ -2,17 +2,20 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
+import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { systemClock as clock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom as random } from "../../bindings/platform/system-random.ts";
 import { startHistory } from "../../bindings/snapshot/history.ts";
+import { keepSnapshots } from "../../bindings/snapshot/keeper.ts";
 import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
 import { restore } from "../../bindings/snapshot/restore.ts";
 import { save } from "../../bindings/snapshot/save.ts";
+import { saveTo } from "../../bindings/snapshot/save-to.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
-import { letterFault, oracleFault } from "../v86/boot-sector.ts";
+import { letterFault, Mode, oracleFault, Variable } from "../v86/boot-sector.ts";
 import { Console } from "../v86/move.ts";
-import { bootSectorFactory, MEMORY_BYTES, runBootSector } from "../v86/open-guests.ts";
+import { bootSectorFactory, MEMORY_BYTES, openBootSector, runBootSector } from "../v86/open-guests.ts";
 
 const test = suite("v86 guest: snapshots");
 const open = new Set<V86Guest>();
@@ -95,6 +98,59 @@ test("a history goes back, and the guest of now is gone", async () => {
 	assert.is(oracleFault(restored.readMemory(0, MEMORY_BYTES)), undefined);
 	const error = await guest.resume().catch((reason: { code?: string }) => reason);
 	assert.is((error as { code?: string }).code, "gone");
+});
+
+/** A run that is the same every time, at the oracle, after this many steps. */
+async function counted(steps = 0): Promise<V86Guest> {
+	const guest = keep(await openBootSector(COUNTED));
+	await guest.resume();
+	guest.writeMemory(Variable.mode, Uint8Array.of(Mode.oracle));
+	await guest.pause({ deadlineMs: 5000 });
+	if (steps > guest.steps) await guest.advance(steps - guest.steps);
+	return guest;
+}
+const COUNTED = { time: "counted", compile: false } as const;
+
+/** A copy that was restored, paused, is to the last bit the run that nobody saved, now and some steps later. */
+async function sameAsUnsaved(store: SnapshotStore, id: string): Promise<void> {
+	const services = { snapshot: await store.open(id), factories: [bootSectorFactory()], clock, random };
+	const restored = keep((await restore(services, { ...POLICY, stayPaused: true })).guest);
+	const unsaved = await counted(restored.steps);
+	assert.is(unsaved.steps, restored.steps);
+	const all = async (guest: V86Guest): Promise<string> =>
+		`${guest.timeMs} ${await guest.pages.hashes(0, guest.pages.pageCount)} ${await guest.state.capture()}`;
+	assert.ok((await all(restored)) === (await all(unsaved)), "where it was saved");
+	for (const guest of [restored, unsaved]) await guest.advance(40);
+	assert.ok((await all(restored)) === (await all(unsaved)), "40 steps later");
+}
+
+for (const [name, technique] of Object.entries({ save, liveSave, improvedLiveSave }))
+	test(`${name} of a counted run: what is restored is, at every bit, the run that was not saved`, async () => {
+		const guest = await counted();
+		await guest.resume();
+		const store = newStore();
+		const { snapshot } = await technique({ guest, store, clock });
+		await sameAsUnsaved(store, snapshot.id);
+	});
+
+test("every way of saving more than once, of a counted run: series, history, keeper", async () => {
+	const guest = await counted();
+	await guest.resume();
+	const store = newStore();
+	const ids: string[] = [];
+	const series = await SnapshotSeries.open({ guest, store, clock });
+	for (let taken = 0; taken < 3; taken++) ids.push((await series.liveSave()).snapshot.id);
+	await series.close();
+	const history = await startHistory({ guest, store, clock }, { everyMs: 10, keep: { ageMs: 600_000 } });
+	for (let taken = 0; taken < 2; taken++) ids.push((await history.now()).snapshot.id);
+	await history.stop();
+	for (const id of ids) await sameAsUnsaved(store, id);
+	const kept = newStore();
+	const [near, far] = openLinkPair();
+	const keeper = keepSnapshots({ link: far, store: kept, clock });
+	const { snapshot } = await saveTo({ guest, link: near, clock });
+	await keeper;
+	await sameAsUnsaved(kept, snapshot.id);
 });
 
 test.run();

@@ -1,4 +1,5 @@
 // A Linux that has booted, from `npm run guests`: restored from its snapshot for each test.
+import * as assert from "uvu/assert";
 import { V86GuestFactory, type V86GuestFactoryOptions } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import type { V86SerialPort } from "../../bindings/guests/v86/serial-port.ts";
@@ -74,4 +75,24 @@ export function gapIn(numbers: readonly number[]): string | undefined {
 	for (let at = 1; at < numbers.length; at++)
 		if (numbers[at] !== numbers[at - 1]! + 1) return `${numbers[at]} after ${numbers[at - 1]}`;
 	return undefined;
+}
+
+/** Loads that fit together on one console: each writes lines of its own. */
+export const LOADS = "counter 20 & oracle 4 200 & md5loop & while :; do ls /proc >/tmp/list; done &";
+
+/** No program has found a fault, and no count has a gap. */
+export function checkLoads(text: string): void {
+	assert.not.match(text, /BAD|BROKEN|Oops|BUG:|panic/);
+	const lines = text.replaceAll("\r", "");
+	assert.is(gapIn(numbersAfter("count", lines)), undefined);
+	assert.is(gapIn(numbersAfter("md5", lines)), undefined);
+	const oracle = numbersAfter("oracle", lines);
+	assert.is(gapIn(oracle.map((round) => round / 200)), undefined);
+}
+
+/** Resolves when each of the loads has written three lines more. */
+export async function threeMore(console: Console): Promise<void> {
+	const from = console.text.length;
+	for (const word of ["count", "md5", "oracle"])
+		await console.wait(new RegExp(`(^${word} \\d+[\\s\\S]*?){3}\n`, "m"), from);
 }

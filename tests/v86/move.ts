@@ -8,6 +8,7 @@ import type { PostCopyResult } from "../../bindings/migration/results.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import { systemRandom } from "../../bindings/platform/system-random.ts";
+import type { GuestFactory } from "../../bindings/ports/guest.ts";
 
 /** `stopAndCopy`, `preCopy`, `postCopy`. */
 export type Technique = (services: MoveServices, options?: MoveOptions) => Promise<PostCopyResult>;
@@ -53,19 +54,24 @@ export async function moveV86(
 	{ console, options = {} }: { readonly console?: Console; readonly options?: MoveOptions } = {},
 ): Promise<{ readonly result: PostCopyResult; readonly target: V86Guest | undefined }> {
 	const [near, far] = openLinkPair();
-	const heard = {
-		kind: factory.kind,
-		check: factory.check.bind(factory),
-		missing: factory.missing.bind(factory),
-		setUp: async (...request: Parameters<V86GuestFactory["setUp"]>) => {
-			const prepared = await factory.setUp(...request);
-			console?.follow(prepared.guest);
-			return prepared;
-		},
-	};
+	const heard = console === undefined ? factory : heardFactory(factory, console);
 	const receiving = receiveGuest({ link: far, factories: [heard], clock: systemClock });
 	const result = await technique({ guest, link: near, clock: systemClock, random: systemRandom }, options);
 	const received = await receiving;
 	const target = received.outcome === "running" && received.guest instanceof V86Guest ? received.guest : undefined;
 	return { result, target };
+}
+
+/** A factory whose targets are listened to from before they run. */
+export function heardFactory(factory: V86GuestFactory, console: Console): GuestFactory {
+	return {
+		kind: factory.kind,
+		check: factory.check.bind(factory),
+		missing: factory.missing.bind(factory),
+		setUp: async (...request: Parameters<V86GuestFactory["setUp"]>) => {
+			const prepared = await factory.setUp(...request);
+			console.follow(prepared.guest);
+			return prepared;
+		},
+	};
 }
