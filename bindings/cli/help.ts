@@ -21,6 +21,15 @@ export const HELP = `pageferry: moves running machines between processes
                              moves, and when its host is killed; --forward 8080:80, or 8080:10.0.0.16:80
   pageferry wire status|stop|fence [--name NAME] [--json] [--port PORT]
                              who is at a wire; ends it; cuts a host off whose guest runs elsewhere
+  pageferry snapshot list STORE [--json FILE]          snapshots in a folder; an ID may be the beginning of one
+  pageferry snapshot show STORE ID [--json FILE]       all that one says of itself
+  pageferry snapshot verify STORE [ID…]                reads and compares every byte of these, or of all
+  pageferry snapshot delete STORE ID…                  forgets them; a prune gives their room back
+  pageferry snapshot prune STORE [--keep ID,…] [--keep-last N] [--repack-below PART] [--dead-writers]
+                             removes what no snapshot needs; with --keep or --keep-last all other snapshots as well;
+                             --dead-writers: nobody else works on this store, what they have left goes too
+  pageferry snapshot export STORE ID FILE|-            one snapshot as a file that needs no store
+  pageferry snapshot import STORE FILE|-               and back; prints its new id
   pageferry --version
   pageferry --help           pageferry demo --help says the same
 

@@ -67,6 +67,12 @@ async function main(args: readonly string[]): Promise<number> {
 		const { runWire } = await import("./wire.ts");
 		return runWire(parseWireOptions(rest), nodePlatform());
 	}
+	if (command === "snapshot") {
+		const { parseSnapshotCommand } = await import("./snapshot-options.ts");
+		const { runSnapshot } = await import("./snapshot.ts");
+		const asked = parseSnapshotCommand(rest);
+		return interruptibly((signal) => runSnapshot(asked, nodePlatform(), signal));
+	}
 	if (command !== "demo") throw new UsageError(`unknown command: ${command}`);
 	if (!asksForGuest(rest)) return demo(parseDemoOptions(rest));
 	return machineDemo(parseMachineDemoOptions(rest));

@@ -2,14 +2,14 @@
  * Images in files, or on standard output and input. A file gets its name only when it is whole: what is written goes to a file
  * beside it first, which is removed when anything fails.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
 import { messageWithCauses } from "./failure.ts";
 
 /** A file that could not be read or written. */
-export class FileError extends Error {
+class FileError extends Error {
 	override readonly name = "FileError";
 	readonly code = "file";
 }
@@ -37,14 +37,25 @@ export async function writeImage(file: string, chunks: AsyncIterable<Uint8Array>
 	}
 }
 
-/** @param file - `-` for standard input. @throws {FileError} */
-export async function* readImage(file: string): AsyncGenerator<Uint8Array> {
+/** @throws {FileError} if there is no such file. */
+export function checkImage(file: string): void {
+	if (file !== "-" && !existsSync(file)) throw new FileError(`${file}: there is no such file`);
+}
+
+/** @param file - `-` for standard input. @throws {FileError}; the signal's reason, also while it waits for somebody to write. */
+export async function* readImage(file: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
 	const stream = file === "-" ? process.stdin : createReadStream(file, { highWaterMark: 1024 * 1024 });
+	const stop = (): void => void stream.destroy();
+	signal.addEventListener("abort", stop, { once: true });
 	try {
 		for await (const chunk of stream) yield chunk as Uint8Array;
 	} catch (cause) {
+		signal.throwIfAborted();
 		throw fileError(file, cause);
+	} finally {
+		signal.removeEventListener("abort", stop);
 	}
+	signal.throwIfAborted();
 }
 
 async function writeOut(chunks: AsyncIterable<Uint8Array>): Promise<number> {

@@ -68,7 +68,9 @@ export function pruneReport(pruned: Pruned): string {
 	return `${lines.join("\n")}\n`;
 }
 
-/** Labels and facts come from whoever made the snapshot: nothing of them may move a terminal's cursor. */
+/** Controls, and marks that turn the direction of writing. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is replaced
-const printable = (text: string): string =>
-	text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Labels and facts come from whoever made the snapshot: nothing of them may move a terminal's cursor. */
+const printable = (text: string): string => text.replace(UNPRINTABLE, "\ufffd");

@@ -10,7 +10,7 @@ import type { Platform } from "../ports/platform.ts";
 import { SnapshotError, type SnapshotInfo, SnapshotStore, type UnreadableSnapshot } from "../snapshot/store.ts";
 import { messageWithCauses } from "./failure.ts";
 import { bytes, whole } from "./figures.ts";
-import { readImage, writeImage } from "./snapshot-files.ts";
+import { checkImage, readImage, writeImage } from "./snapshot-files.ts";
 import type { PruneWords, SnapshotCommand } from "./snapshot-options.ts";
 import { pruneReport, snapshotFacts, snapshotTable, unreadableLine } from "./snapshot-report.ts";
 
@@ -20,7 +20,8 @@ const warn = (text: string): void => void process.stderr.write(`pageferry: ${tex
 /** Does it. @returns the exit code. @throws {SnapshotError}; {FileError}; StoreError; the signal's reason. */
 export async function runSnapshot(command: SnapshotCommand, platform: Platform, signal: AbortSignal): Promise<number> {
 	// A mistyped path must not become an empty store.
-	if (command.verb !== "import" && !existsSync(join(command.store, "format")))
+	if (command.verb === "import") checkImage(command.file);
+	else if (!existsSync(join(command.store, "format")))
 		throw new SnapshotError("missing", `${command.store}: there is no store in this folder`);
 	const store = new SnapshotStore(await platform.openFolderStore(command.store), platform);
 	switch (command.verb) {
@@ -52,7 +53,7 @@ export async function runSnapshot(command: SnapshotCommand, platform: Platform, 
 			return 0;
 		}
 		case "import": {
-			const { id, digest } = await store.import(readImage(command.file), { signal });
+			const { id, digest } = await store.import(readImage(command.file, signal), { signal });
 			say(`${id}\n`);
 			warn(`imported as ${id}, digest ${digest}`);
 			return 0;
@@ -94,13 +95,14 @@ async function idOf(store: SnapshotStore, beginning: string): Promise<string> {
 async function verify(store: SnapshotStore, wanted: readonly string[], signal: AbortSignal): Promise<number> {
 	const ids: string[] = [];
 	let failed = 0;
-	if (wanted.length > 0) for (const id of wanted) ids.push(await idOf(store, id));
-	else {
+	for (const id of wanted) ids.push(await idOf(store, id));
+	if (wanted.length === 0) {
 		const { infos, unreadable } = await survey(store);
 		ids.push(...infos.map(({ id }) => id));
 		for (const one of unreadable) warn(unreadableLine(one));
 		failed += unreadable.length;
 	}
+	const all = ids.length + failed;
 	for (const id of ids) {
 		try {
 			const { pages, bytes: read, packs } = await store.verify(id, { signal });
@@ -111,7 +113,7 @@ async function verify(store: SnapshotStore, wanted: readonly string[], signal: A
 			warn(`${id} is not whole (${error.code}): ${messageWithCauses(error)}`);
 		}
 	}
-	if (failed > 0) warn(`${failed} of ${ids.length + (wanted.length > 0 ? 0 : failed)} snapshots cannot be relied upon`);
+	if (failed > 0) warn(`${failed} of ${all} snapshots cannot be relied upon`);
 	return failed > 0 ? 1 : 0;
 }
 
