@@ -158,10 +158,10 @@ test("holes: they are not read while the machine is paused, and are while it run
 		await oracle.run("paused");
 		assert.is(machine.read.length, readPages);
 	}
-	// With hardly any holes nobody asks.
+	// With few holes nobody asks.
 	for (let at = 0; at < PAGES; at++) machine.write(at, 1);
 	await oracle.run("paused");
-	assert.match(ram.tracking.report.lastHarvest?.everything ?? "", /hardly any holes/);
+	assert.match(ram.tracking.report.lastHarvest?.everything ?? "", /not enough holes/);
 });
 
 test("holes: a proof that fails is not tried at every pause, and is tried again later", async () => {

@@ -55,7 +55,7 @@ export class RamTracking {
 	#withoutHoles: string | undefined;
 	#waitHarvests = 0;
 	/** Why the harvest under way leaves nothing out. */
-	#everything = "there are hardly any holes";
+	#everything = "there are not enough holes";
 	#lastHarvest: QemuHarvest | undefined;
 
 	constructor(process: TrackedProcess, pageCount: number, withoutMap: string | undefined) {
@@ -98,7 +98,7 @@ export class RamTracking {
 			if (this.isPaused && this.#waitHarvests > 0) this.#waitHarvests--;
 			return "all";
 		}
-		this.#everything = "there are hardly any holes";
+		this.#everything = "there are not enough holes";
 		return "holes";
 	}
 
