@@ -32,7 +32,7 @@ export async function writeImage(file: string, chunks: AsyncIterable<Uint8Array>
 		return byteLength;
 	} catch (error) {
 		await handle.close().catch(() => undefined); // the first failure is what counts
-		await rm(beside, { force: true }).catch(() => undefined);
+		await rm(beside, { force: true }).catch(() => undefined); // likewise: it is a file that nobody takes for an image
 		throw error;
 	}
 }
@@ -48,7 +48,7 @@ export async function* readImage(file: string, signal: AbortSignal): AsyncGenera
 	const stop = (): void => void stream.destroy();
 	signal.addEventListener("abort", stop, { once: true });
 	try {
-		for await (const chunk of stream) yield chunk as Uint8Array;
+		for await (const chunk of stream) if (chunk instanceof Uint8Array) yield chunk; // always: no encoding was asked for
 	} catch (cause) {
 		signal.throwIfAborted();
 		throw fileError(file, cause);

@@ -167,8 +167,8 @@ export class SnapshotStore {
 			await writer.takeOverCondemned();
 			return writer;
 		} catch (error) {
-			// What cannot be given up now is taken for dead by a later prune.
-			await (writer?.abort() ?? reservation.release()).catch(() => undefined);
+			const abandoned = writer?.abort() ?? reservation.release();
+			await abandoned.catch(() => undefined); // the first failure is what counts; a later prune takes the rest for dead
 			throw error;
 		}
 	}
