@@ -43,6 +43,8 @@ export class MissingRam {
 	readonly #clock: Clock;
 	#machine: V86Machine | undefined;
 	#engine: Engine | undefined;
+	/** Its room in the engine is never given back: one for all times that pages are missing. */
+	#decoder: BatchDecoder | undefined;
 	#faults: FaultWork | undefined;
 	/** Not 0: the next use of the page is to be heard of. */
 	#heard: Uint8Array = new Uint8Array(0);
@@ -78,7 +80,8 @@ export class MissingRam {
 			throw new GuestError("incompatible", `begin: page ${V86_PINNED_PAGE} of a v86 guest cannot be waited for`);
 		const owed = new OwedPages(missing, shared.pageCount);
 		const memory = (): Uint8Array => machine.ram;
-		const decoder = new BatchDecoder(this.#engine!);
+		this.#decoder ??= new BatchDecoder(this.#engine!);
+		const decoder = this.#decoder;
 		this.#faults = new FaultWork({ memory, decoder, clock: this.#clock, events, missing: owed }, shared);
 		this.#heard = owed.states;
 		this.#hookDevices(machine);

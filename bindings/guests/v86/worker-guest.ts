@@ -127,7 +127,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		signal?.addEventListener("abort", onAbort, { once: true });
 		try {
 			await guest.#worker.start({
-				...{ hardware, compiled: compiledModule(v86) },
+				...{ hardware, faulting, compiled: compiledModule(v86) },
 				...(firmware === undefined ? {} : { firmware }),
 				...(sliceMs === undefined ? {} : { sliceMs }),
 				...(tracker === undefined ? {} : { tracker }),

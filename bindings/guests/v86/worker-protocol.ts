@@ -37,6 +37,8 @@ export interface StartOrder {
 	readonly compiled: CompiledModule;
 	/** Left out: a target. */
 	readonly firmware?: V86Firmware;
+	/** It may have to run while pages are missing. */
+	readonly faulting: boolean;
 	readonly sliceMs?: number;
 	readonly tracker?: V86Tracker;
 }

@@ -3,13 +3,16 @@
  * stand still for a page.
  */
 
-import { type DirtyCursor, GuestError } from "../../ports/guest.ts";
+import { type DirtyCursor, GuestError, PAGE_BYTES } from "../../ports/guest.ts";
 import type { HostFiles } from "../../ports/host-files.ts";
 import type { WorkerScope } from "../../ports/worker.ts";
 import { recordError } from "../error-record.ts";
+import { InboxWriter } from "../fault-inbox.ts";
 import { postFaultEvents } from "../fault-work.ts";
+import { bitsByteLength } from "../page-bits.ts";
 import { V86Guest } from "./guest.ts";
 import { adoptModule } from "./machine.ts";
+import { V86_PINNED_PAGE } from "./missing-ram.ts";
 import { loadV86 } from "./package.ts";
 import type { GuestReport, HostMessage, JobOrder, Jobs, StartOrder, WorkerMessage } from "./worker-protocol.ts";
 
@@ -52,10 +55,11 @@ class GuestWorker {
 		}
 	}
 
-	async #start({ hardware, compiled, firmware, ...options }: StartOrder): Promise<object> {
+	async #start({ hardware, compiled, firmware, faulting, ...options }: StartOrder): Promise<object> {
 		const v86 = await loadV86(this.#files);
 		adoptModule(v86, compiled);
 		const guest = await V86Guest.build(hardware, { ...options, v86, clock: this.#scope.clock }, firmware);
+		if (faulting) await rehearseFaults(guest);
 		guest.serial.listen((text) => this.#post({ kind: "serial", text }));
 		guest.network.listen((frame) => this.#post({ kind: "frame", frame }, [frame.buffer]));
 		this.#guest = guest;
@@ -184,6 +188,26 @@ class GuestWorker {
 	#post(message: WorkerMessage, transfer: readonly ArrayBuffer[] = []): void {
 		this.#scope.post(message, transfer);
 	}
+}
+
+/** Lets a page of zeros come to a target that is all zeros: what a switch and a wait run for the first time takes 1 ms longer. */
+async function rehearseFaults({ pages, missing }: V86Guest): Promise<void> {
+	const { pageCount } = pages;
+	const page = V86_PINNED_PAGE + 1;
+	const inbox = new InboxWriter(pageCount, 1);
+	const batch = await pages.encode(Uint32Array.of(page), { compress: false });
+	inbox.post(batch.bytes, batch.checksum);
+	batch.release();
+	const bits = new Uint8Array(bitsByteLength(pageCount));
+	bits[page >>> 3]! |= 1 << (page & 7);
+	missing.begin(
+		inbox.memory,
+		bits,
+		postFaultEvents(() => undefined),
+	);
+	missing.onWalk(page * PAGE_BYTES);
+	missing.touch(page * PAGE_BYTES, 1);
+	missing.end();
 }
 
 /** What a reply hands over instead of copying. */
