@@ -211,13 +211,14 @@ async function attempt(what, work) {
 	}
 }
 
-function roomForMemory() {
+/** No asset is missing where there is too little: it is said, and the tests say it again. */
+function lookForRoom() {
 	const { bsize, blocks } = statfsSync("/dev/shm");
 	const MiB = Math.floor((bsize * blocks) / 2 ** 20);
 	if (MiB < SHARED_MEMORY_MIB)
-		throw new Missing(
-			`/dev/shm has ${MiB} MiB, and QEMU guests' memory lies there: as root, run\n  mount -o remount,size=2G /dev/shm` +
-				"\nor start the container with --shm-size=2g; tests of Linux under QEMU are skipped without it",
+		console.error(
+			`guests: /dev/shm has ${MiB} MiB, and QEMU guests' memory lies there: as root, run\n` +
+				"  mount -o remount,size=2G /dev/shm\nor start the container with --shm-size=2g: without it tests of Linux under QEMU are skipped",
 		);
 }
 
@@ -258,7 +259,7 @@ async function main() {
 		if (manifestOf(place)?.recipe === hash) console.log(`${name}: ready (${place})`);
 	}
 	if (names.includes("v86")) missing.push(...(await attempt("v86, booted", makeReady)));
-	if (names.includes("qemu")) missing.push(...(await attempt("room for QEMU", roomForMemory)));
+	if (names.includes("qemu")) lookForRoom();
 	if (missing.length === 0) return;
 	console.error(`guests: missing: ${missing.join("; ")}. Tests that need it are skipped, and say so`);
 	process.exitCode = 1;
