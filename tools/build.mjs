@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { licensesOf } from "./licenses.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
@@ -100,17 +101,20 @@ async function buildDist() {
 	// The demo's programs: the packages they wrap are the user's to install.
 	for (const name of ["sqlite", "quickjs", "lua"]) entries[`program-${name}`] = `examples/programs/${name}.ts`;
 	const common = { outdir, bundle: true, format: "esm", platform: "node", target: "node20", logLevel: "warning" };
-	await build({
+	const library = await build({
 		...common,
+		metafile: true,
 		entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file))),
 		splitting: true,
 		chunkNames: "[name]-[hash]",
 		external: ["sql.js", "quickjs-emscripten", "wasmoon", "v86"],
 	});
 	// The command is bundled whole, progress bar and tables included: the published package has no run-time dependency.
+	let command;
 	if (existsSync("bindings/cli/main.ts"))
-		await build({
+		command = await build({
 			...common,
+			metafile: true,
 			entryPoints: { pageferry: "bindings/cli/main.ts" },
 			external: ["v86"],
 			// The lab and its charts are chunks of their own: other commands do not load them.
@@ -121,6 +125,8 @@ async function buildDist() {
 				js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
 			},
 		});
+	const bundled = [library, command].flatMap((built) => Object.keys(built?.metafile.inputs ?? {}));
+	writeFileSync(`${outdir}/THIRD-PARTY-LICENSES.txt`, licensesOf(bundled));
 	copyFileSync("build/engine.wasm", `${outdir}/engine.wasm`);
 	copyFileSync("build/inplace.wasm", `${outdir}/inplace.wasm`);
 	const types = `${outdir}/types`;
@@ -131,5 +137,22 @@ async function buildDist() {
 	date(stamp, startedMs);
 }
 
+/** Nothing runs for so long; a process of another container may have a number that does not exist here. */
+const LEFTOVER_MS = 3_600_000;
+
+/** Folders of builds and test runs that were killed; their names end in the process's number. */
+function sweep() {
+	for (const name of existsSync("build") ? readdirSync("build") : []) {
+		const pid = /^(?:dist|tests|bench|readme|documents)-(\d+)$/.exec(name)?.[1];
+		if (pid === undefined || Date.now() - statSync(`build/${name}`).mtimeMs < LEFTOVER_MS) continue;
+		try {
+			process.kill(Number(pid), 0);
+		} catch (error) {
+			if (error.code === "ESRCH") rmSync(`build/${name}`, { recursive: true, force: true });
+		}
+	}
+}
+
+sweep();
 buildEngine();
 if (wanted === "all") await buildDist();
