@@ -20,10 +20,18 @@ function entry(inode, path, mode, bytes = Buffer.alloc(0), device = [0, 0]) {
 
 /** @param files - `{ path, mode, bytes }`, relative to the root */
 export function writeInitramfs(place, files) {
+	writeFileSync(place, gzipSync(archive(files), { level: 9 }));
+}
+
+/**
+ * The archive as it is. One may follow another, at a multiple of 4 bytes: the kernel unpacks both.
+ * @param folders - besides those that every one has, each after the one it is in
+ */
+export function archive(files, folders = []) {
 	let inode = 1;
-	const parts = FOLDERS.map((path) => entry(inode++, path, DIRECTORY));
+	const parts = [...FOLDERS, ...folders].map((path) => entry(inode++, path, DIRECTORY));
 	parts.push(entry(inode++, "dev/console", CHARACTER_DEVICE, undefined, [5, 1]));
 	for (const { path, mode, bytes } of files) parts.push(entry(inode++, path, REGULAR | mode, bytes));
 	parts.push(entry(inode, "TRAILER!!!", 0));
-	writeFileSync(place, gzipSync(Buffer.concat(parts), { level: 9 }));
+	return Buffer.concat(parts);
 }

@@ -12,7 +12,8 @@ const COMMAND_LINE =
 
 /** What the ready state was made from: with anything else it is made again. */
 export function readyRecipe(assets) {
-	const hash = createHash("sha256").update(readFileSync(join(assets, "manifest.json")));
+	const { files } = JSON.parse(readFileSync(join(assets, "manifest.json"), "utf8"));
+	const hash = createHash("sha256").update(JSON.stringify(files));
 	for (const name of ["device-state.ts", "emulator.ts", "machine.ts", "time-stamp.ts"])
 		hash.update(readFileSync(join(root, "bindings/guests/v86", name)));
 	return hash.digest("hex");
