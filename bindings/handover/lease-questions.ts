@@ -23,7 +23,7 @@ export interface LeaseAsking {
  * @returns the keeper's answer
  * @throws {LeaseError} `unavailable` when it did not come in time; whatever `ask` throws.
  */
-export async function askLease<Answer>(
+async function askLease<Answer>(
 	{ clock, answerMs }: LeaseAsking,
 	ask: () => Promise<Answer>,
 	onLate: (answer: Answer) => void = () => undefined,
@@ -59,7 +59,7 @@ export function renewLease(asking: LeaseAsking, grant: LeaseGrant): Promise<Leas
 
 /** {@link Lease.release}, whether or not an answer comes: what is not given up expires. */
 export async function releaseLease(asking: LeaseAsking, grant: LeaseGrant): Promise<void> {
-	await askLease(asking, () => asking.lease.release(grant)).catch(() => undefined);
+	await askLease(asking, () => asking.lease.release(grant)).catch(() => undefined); // it expires
 }
 
 /**

@@ -3,7 +3,8 @@
 import { renewLease, takeAgain } from "../handover/lease-questions.ts";
 import { MoveError } from "../handover/move-error.ts";
 import { pauseHoldOf } from "../handover/pause-turn.ts";
-import { toMoveError, withDeadline } from "../handover/phases.ts";
+import { withDeadline } from "../handover/phases.ts";
+import { tryAll } from "../handover/try-all.ts";
 import type { LeaseGrant } from "../ports/lease.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { PostCopyResult } from "./results.ts";
@@ -26,18 +27,6 @@ export async function letGo(move: MoveContext): Promise<PostCopyResult> {
 		() => move.report("done"),
 	);
 	return { outcome: "moved", moveId, metrics, ...(trouble === undefined ? {} : { trouble }) };
-}
-
-/** Does all of this, whatever fails: what is left to do when the guest is the target's. @returns the first failure */
-export async function tryAll(...steps: readonly (() => unknown)[]): Promise<MoveError | undefined> {
-	let trouble: MoveError | undefined;
-	for (const step of steps)
-		try {
-			await step();
-		} catch (error) {
-			trouble ??= toMoveError(error, undefined, undefined);
-		}
-	return trouble;
 }
 
 /**
