@@ -7,7 +7,7 @@
  *
  * It knows one machine only: where there are more at the switch, give it `oneMachine(port, …)` of pageferry for a port.
  *
- * Limit: what the guest sends to the world leaves with this user's rights; only the host's own loopback is closed to it.
+ * Limit: what the guest sends to the world leaves with this user's rights; passt is told not to lead it to the host's loopback.
  */
 import type { ByteStream } from "../../ports/byte-stream.ts";
 import { LinkError } from "../../ports/link.ts";
