@@ -28,7 +28,9 @@ async function checkMachine(platform: Platform): Promise<void> {
 	for (const path of Object.values(QEMU_ASSETS)) {
 		const [, folder = "", name = ""] = /^(.*)\/(.*)$/.exec(path) ?? [];
 		if (!(await platform.files.names(folder)).includes(name))
-			throw new MissingLinuxError(`${path} is missing: \`npm run guests\` prepares the Linux (root on Debian)`);
+			throw new MissingLinuxError(
+				`${path} is missing: \`npm run guests\` in the project's repository prepares the Linux (root on Debian)`,
+			);
 	}
 	await qemuVersion(platform, DEFAULT_EXECUTABLE);
 }

@@ -13,7 +13,9 @@ export async function runV86Demo(
 ): Promise<MachineDemoResult> {
 	const { files } = services.platform;
 	if ((await files.read(`${V86_READY}/manifest.json`)) === undefined)
-		throw new MissingLinuxError(`${V86_READY} is missing: \`npm run guests\` prepares the Linux (root on Debian)`);
+		throw new MissingLinuxError(
+			`${V86_READY} is missing: \`npm run guests\` in the project's repository prepares the Linux (root on Debian)`,
+		);
 	await loadV86(files);
 	return runMachineDemo(options, { ...services, command: machineCommand("v86", services.dist) });
 }
