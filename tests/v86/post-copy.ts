@@ -59,7 +59,7 @@ export async function fillWithGarbage(target: Guest): Promise<void> {
 }
 
 /** A factory whose targets are ready to go wrong. @param console - follows each from before it runs */
-function garbageFactory(console?: Console, factory: GuestFactory = workerFactory()): GuestFactory {
+export function garbageFactory(console?: Console, factory: GuestFactory = workerFactory()): GuestFactory {
 	return {
 		kind: factory.kind,
 		check: factory.check.bind(factory),
