@@ -5,7 +5,7 @@ import { MoveError } from "../handover/move-error.ts";
 import { pauseHoldOf } from "../handover/pause-turn.ts";
 import { withDeadline } from "../handover/phases.ts";
 import { tryAll } from "../handover/try-all.ts";
-import type { LeaseGrant } from "../ports/lease.ts";
+import { LeaseError, type LeaseGrant } from "../ports/lease.ts";
 import type { MoveContext } from "./move-context.ts";
 import type { PostCopyResult } from "./results.ts";
 
@@ -85,7 +85,8 @@ async function runOn(
 		return { error, grant };
 	} catch (cause) {
 		const message = `${error.message}; the guest could not be resumed: ${String(cause)}`;
-		return { error: new MoveError(error.code, message, { phase: error.phase, cause }), grant };
+		const code = cause instanceof LeaseError ? "lease" : error.code;
+		return { error: new MoveError(code, message, { phase: error.phase, cause }), grant };
 	}
 }
 
