@@ -36,7 +36,7 @@ const OPTIONS = {
 	folder: { type: "string" },
 	uplink: { type: "string", default: "user" },
 	"guest-ip": { type: "string", default: "10.0.0.15" },
-	forward: { type: "string", multiple: true, default: [] as string[] },
+	forward: { type: "string", multiple: true },
 	tcp: { type: "string" },
 	pcap: { type: "string" },
 	json: { type: "boolean", default: false },
@@ -73,7 +73,7 @@ export function parseWireOptions(args: readonly string[]): WireCommand {
 	const uplink = UPLINKS.find((one) => one === values.uplink);
 	if (uplink === undefined) throw new UsageError(`--uplink ${values.uplink}: unknown; use ${UPLINKS.join(" or ")}`);
 	const guestIp = address("--guest-ip", values["guest-ip"]);
-	const forwards = values.forward.map((text) => forward(text, guestIp));
+	const forwards = (values.forward ?? []).map((text) => forward(text, guestIp));
 	if (uplink === "none" && forwards.length > 0) throw new UsageError("--forward: --uplink none has no clients");
 	const other = forwards.find((one) => one.guestIp !== guestIp);
 	if (uplink === "passt" && other !== undefined)

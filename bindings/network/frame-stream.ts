@@ -9,7 +9,7 @@ import type { ByteStream } from "../ports/byte-stream.ts";
 import { LinkError } from "../ports/link.ts";
 
 /** Addresses and type. */
-export const FRAME_HEADER_BYTES = 14;
+const FRAME_HEADER_BYTES = 14;
 /** The largest frame any of our peers sends: 64 KiB of segments that its card would have cut, and a header. */
 export const MAX_FRAME_BYTES: number = 64 * 1024 + 64;
 /** The largest order: a list of some hundred ports. */
