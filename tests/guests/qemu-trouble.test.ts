@@ -2,16 +2,27 @@
 import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type QemuGuest, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import { type QemuGuest, startQemuGuest, sweepInstances } from "../../bindings/guests/qemu/index.ts";
 import { makeInstanceFolder } from "../../bindings/guests/qemu/instance-folder.ts";
 import { defaultFolder } from "../../bindings/guests/qemu/qemu-host.ts";
 import type { HostFiles } from "../../bindings/ports/host-files.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
+import { guestProgram } from "../qemu/programs.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
 
 const test = suite("qemu guest: owners and QEMUs that misbehave");
 const { platform } = await openPlatform();
 const missing = await whyNoQemu(platform);
+
+/** Processes whose command line names a path. */
+async function usersOf(files: HostFiles, path: string): Promise<readonly string[]> {
+	const found: string[] = [];
+	for (const name of await files.names("/proc")) {
+		const line = /^\d+$/.test(name) ? await files.read(`/proc/${name}/cmdline`) : undefined;
+		if (line !== undefined && new TextDecoder().decode(line).includes(path)) found.push(name);
+	}
+	return found;
+}
 
 if (missing === undefined) {
 	const stage = await QemuStage.open();
@@ -136,6 +147,29 @@ if (missing === undefined) {
 		assert.is.not(defaultFolder(files), defaultFolder({ ...files, userId: (files.userId ?? 0) + 1 }));
 		const guest = stage.keep(await startQemuGuest(platform, { machine }));
 		assert.ok(guest.ramPath.startsWith(`${defaultFolder(files)}/`), guest.ramPath);
+	});
+
+	test("an owner that is killed while it starts a machine leaves nothing to the next", async () => {
+		const { files, processes, clock, random } = platform;
+		const seed = random.nextU32();
+		for (let time = 0; time < 4; time++) {
+			const owner = await processes.start(guestProgram("qemu-owner"));
+			const roots = async () =>
+				(await files.names("/dev/shm")).filter((name) => name.startsWith(`pageferry-test-${owner.pid}-`));
+			// Its images come first, then QEMU's own folder, QEMU, and what it says.
+			while ((await roots()).length === 0) await clock.sleep(5);
+			const afterMs = (seed >>> (time * 8)) % 256;
+			await clock.sleep(afterMs);
+			owner.kill("SIGKILL");
+			await owner.ended;
+			for (const root of await roots()) {
+				await sweepInstances(files, `/dev/shm/${root}`);
+				const what = `killed ${afterMs} ms after its first folder`;
+				if (!root.endsWith("-images")) assert.equal(await files.names(`/dev/shm/${root}`), [], what);
+				assert.equal(await usersOf(files, `/dev/shm/${root}/`), [], what);
+				await files.removeTree(`/dev/shm/${root}`);
+			}
+		}
 	});
 
 	test("standbys asked for twice at once are not started twice", async () => {
