@@ -3,7 +3,7 @@
  *
  * Exit codes: 0 done; 1 something failed, cannot be read, or is not what was written; 2 wrong use.
  */
-import { existsSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import type { Platform } from "../ports/platform.ts";
@@ -21,8 +21,7 @@ const warn = (text: string): void => void process.stderr.write(`pageferry: ${tex
 export async function runSnapshot(command: SnapshotCommand, platform: Platform, signal: AbortSignal): Promise<number> {
 	// A mistyped path must not become an empty store.
 	if (command.verb === "import") checkImage(command.file);
-	else if (!existsSync(join(command.store, "format")))
-		throw new SnapshotError("missing", `${command.store}: there is no store in this folder`);
+	else checkStore(command.store);
 	const store = new SnapshotStore(await platform.openFolderStore(command.store), platform);
 	switch (command.verb) {
 		case "list":
@@ -58,6 +57,18 @@ export async function runSnapshot(command: SnapshotCommand, platform: Platform, 
 			warn(`imported as ${id}, digest ${digest}`);
 			return 0;
 		}
+	}
+}
+
+/** @throws {SnapshotError} `missing` where there is no store; the system's own words where that cannot be seen. */
+function checkStore(folder: string): void {
+	try {
+		statSync(join(folder, "format"));
+	} catch (cause) {
+		const code = typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+		const isThere = code !== "ENOENT" && code !== "ENOTDIR";
+		const words = isThere ? messageWithCauses(cause) : "there is no store in this folder";
+		throw new SnapshotError(isThere ? "failed" : "missing", `${folder}: ${words}`, {}, cause);
 	}
 }
 

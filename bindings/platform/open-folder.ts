@@ -58,14 +58,15 @@ async function makeFolders(files: FolderFiles, path: string): Promise<void> {
 async function prepare(files: FolderFiles, root: string): Promise<void> {
 	for (const folder of FOLDERS) await makeFolders(files, `${root}/${folder}`);
 	const written = `${root}/temporary/${files.pid}-${crypto.randomUUID().replaceAll("-", "")}`;
-	await files.writeNew(written, new TextEncoder().encode(FORMAT_TEXT));
 	try {
-		await files.link(written, `${root}/format`);
-	} catch (error) {
-		if (!hasCode(error, "EEXIST")) throw error;
+		await files.writeNew(written, new TextEncoder().encode(FORMAT_TEXT));
+		await files.link(written, `${root}/format`).catch((error: unknown) => {
+			if (!hasCode(error, "EEXIST")) throw error;
+		});
+		await files.syncFolder(root);
+	} finally {
+		await files.removeTree(written).catch(() => undefined); // it costs room, and the next opening removes it
 	}
-	await files.syncFolder(root);
-	await files.remove(written);
 }
 
 async function checkFormat(files: FolderFiles, root: string): Promise<void> {
@@ -79,9 +80,14 @@ async function checkFormat(files: FolderFiles, root: string): Promise<void> {
 		);
 }
 
+/** What cannot be removed costs room, nothing else: a store on a medium that is read-only is still read. */
 async function removeLeftovers(files: FolderFiles, temporary: string): Promise<void> {
-	for (const name of await files.names(temporary)) {
-		const pid = writerOf(name);
-		if (pid !== undefined && !files.isProcessAlive(pid)) await files.removeTree(`${temporary}/${name}`);
+	try {
+		for (const name of await files.names(temporary)) {
+			const pid = writerOf(name);
+			if (pid !== undefined && !files.isProcessAlive(pid)) await files.removeTree(`${temporary}/${name}`);
+		}
+	} catch {
+		// see above: whoever writes finds out what is wrong with the medium
 	}
 }

@@ -85,6 +85,8 @@ test("a folder without a store is not made into one, and one that is something e
 			assert.match(errors, /there is no store in this folder/);
 		}
 		assert.not.ok(existsSync(join(folder, "typo")));
+		writeFileSync(join(folder, "a-file"), "");
+		assert.match(run("list", join(folder, "a-file")).errors, /there is no store in this folder/);
 		const { code, errors } = run("import", join(folder, "new"), join(folder, "no-such.image"));
 		assert.is(code, 1);
 		assert.match(errors, /there is no such file/);

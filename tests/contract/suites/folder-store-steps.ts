@@ -345,6 +345,38 @@ export function folderStoreSteps(test: ReturnType<typeof suite>, runtime: TestRu
 		});
 	});
 
+	test("a store on a medium that is read-only is read, also where a dead process has left something", async () => {
+		await inFolder(async (folder) => {
+			const store = await openFolder(files, folder);
+			await store.put("one", text("x"));
+			await store.compareAndSetReference("head", undefined, text("one"));
+			const left = `${folder}/temporary/1-${"a".repeat(32)}`;
+			await runtime.writeFile(left, text("half"));
+			const CHANGES = ["makeFolder", "writeNew", "create", "link", "rename", "remove", "removeFolder", "removeTree"];
+			const fixed = watched({ ...files, isProcessAlive: () => false }, async (_, operation) => {
+				if (operation === "makeFolder") throw systemError("EEXIST");
+				if (CHANGES.includes(operation)) throw systemError("EROFS");
+			});
+			const readable = await openFolder(fixed, folder);
+			assert.equal(await readable.list(""), ["one"]);
+			assert.is(shown(await readable.get("one")), "x");
+			assert.is(shown(await readable.readReference("head")), "one");
+			await failsWith(StoreError, "failed", readable.put("two", text("y")));
+			await failsWith(StoreError, "failed", readable.compareAndSetReference("head", text("one"), text("two")));
+			assert.equal(await runtime.names(`${folder}/temporary`), [left.slice(left.lastIndexOf("/") + 1)]);
+		});
+	});
+
+	test("a store that cannot be made for want of room leaves nothing half behind", async () => {
+		await inFolder(async (folder) => {
+			const full = watched(files, async (_, operation) => {
+				if (operation === "link") throw systemError("ENOSPC");
+			});
+			await failsWith(StoreError, "full", openFolder(full, folder));
+			assert.equal(await runtime.names(`${folder}/temporary`), []);
+		});
+	});
+
 	test("a half-made store is completed, by any number of openers at once", async () => {
 		for (let stop = 0; stop < 12; stop++) {
 			await inFolder(async (folder) => {
