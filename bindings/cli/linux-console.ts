@@ -33,15 +33,15 @@ export class LineCount {
 		if (place === 0) this.#seen = 0;
 	}
 
-	/** @param text - as it is now. @returns whether each program has written enough */
-	look(text: string): boolean {
+	/** @param text - as it is now. @returns how many lines are missing until each program has written enough */
+	missing(text: string): number {
 		const end = text.lastIndexOf("\n") + 1;
 		if (end > this.#seen) {
 			const lines = text.slice(this.#seen, end);
 			this.#seen = end;
 			for (const [word, count] of this.#counts) this.#counts.set(word, count + numbersOf(word, lines).length);
 		}
-		return [...this.#counts.values()].every((count) => count >= LINES);
+		return [...this.#counts.values()].reduce((sum, count) => sum + Math.max(0, LINES - count), 0);
 	}
 
 	/** For people: `count 3, oracle 0, md5 7`. */
