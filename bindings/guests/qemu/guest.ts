@@ -279,8 +279,7 @@ export class QemuGuest implements UnfaultingGuest {
 			this.#resuming = true; // from here on nothing begins that relies on the pause
 			try {
 				await this.#parts.ram.settled();
-				// A save that failed leaves the machine as it was.
-				const saved = this.#captured?.catch(() => undefined);
+				const saved = this.#captured?.catch(() => undefined); // a save that failed leaves the machine as it was
 				if (saved !== undefined) await this.#answered(saved, "save its state");
 				await this.#answered(this.#parts.instance.qmp.execute("cont"), "go on");
 				this.#captured = undefined;

@@ -358,7 +358,7 @@ async function mappingOf(
 	path: string,
 	pageCount: number,
 ): Promise<RamMapping | undefined> {
-	const maps = await files.read(`/proc/${pid}/maps`).catch(() => undefined);
+	const maps = await files.read(`/proc/${pid}/maps`).catch(() => undefined); // then everything is read, and the report says so
 	if (maps === undefined) return undefined;
 	const address = mappedAddress(new TextDecoder().decode(maps), path, pageCount * PAGE_BYTES);
 	return address === undefined ? undefined : { path: `/proc/${pid}/pagemap`, address };

@@ -58,6 +58,6 @@ export async function whyNoSoftDirty(
 }
 
 async function textOf(files: HostFiles, path: string): Promise<string | undefined> {
-	const bytes = await files.read(path).catch(() => undefined);
+	const bytes = await files.read(path).catch(() => undefined); // what is not told is not trusted: see the callers
 	return bytes && new TextDecoder().decode(bytes);
 }
