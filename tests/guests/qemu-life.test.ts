@@ -8,6 +8,7 @@ import {
 	sweepInstances,
 } from "../../bindings/guests/qemu/index.ts";
 import { VirtualSwitch } from "../../bindings/network/switch.ts";
+import { freePorts } from "../qemu/free-ports.ts";
 import { guestProgram } from "../qemu/programs.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
 
@@ -119,11 +120,9 @@ if (missing === undefined) {
 		const network = new VirtualSwitch(platform.clock);
 		const seen: string[] = [];
 		network.tap(({ frame, from }) => seen.push(`${from} ${frame[12]! * 256 + frame[13]!}`));
-		const door = await platform.listen({ transport: "tcp", host: "127.0.0.1", port: 0 });
-		const hostPort = door.address.transport === "tcp" ? door.address.port : 0;
+		const [hostPort = 0] = await freePorts(platform, 1);
 		const port = network.addPort("uplink");
 		const forwards = [{ hostPort, guestIp: "10.0.0.1", guestPort: 80 }];
-		await door.close();
 		const uplink = await startUserNetwork(platform, port.attach, { folder, forwards });
 		const asked = new Promise<void>((resolve) => network.tap(() => resolve()));
 		const client = await platform.connect({ transport: "tcp", host: "127.0.0.1", port: hostPort });

@@ -8,6 +8,7 @@ import type { WireStatus } from "../../bindings/network/wire-orders.ts";
 import { sweepWires } from "../../bindings/network/wire-place.ts";
 import type { ByteStream } from "../../bindings/ports/byte-stream.ts";
 import type { RunningProcess } from "../../bindings/ports/process.ts";
+import { freePorts } from "../qemu/free-ports.ts";
 import { addressOf, whyNoLinux } from "../qemu/linux.ts";
 import { guestProgram } from "../qemu/programs.ts";
 import { openPlatform, QemuStage, whyNoQemu } from "../qemu/stage.ts";
@@ -91,14 +92,6 @@ class Client {
 	}
 }
 
-/** Ports of this host that nobody has. */
-async function freePorts(count: number): Promise<readonly number[]> {
-	const doors = [];
-	for (let i = 0; i < count; i++) doors.push(await platform.listen({ transport: "tcp", host: "127.0.0.1", port: 0 }));
-	for (const door of doors) await door.close();
-	return doors.map(({ address }) => (address.transport === "tcp" ? address.port : 0));
-}
-
 const connected = async (port: number): Promise<Client> =>
 	new Client(await platform.connect({ transport: "tcp", host: "127.0.0.1", port }));
 
@@ -148,7 +141,7 @@ if (missing === undefined) {
 		}
 
 		test(`by ${kind}: a client's connection outlives the process that its Linux has left`, async () => {
-			const [first, second] = await freePorts(2);
+			const [first, second] = await freePorts(platform, 2);
 			const forwards = [`${first}:9000`, `${second}:9001`];
 			const wire = await start("wire-process", "lab", folder, kind, ...forwards);
 			await wire.says("pid");
