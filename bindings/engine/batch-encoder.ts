@@ -219,8 +219,9 @@ export class BatchEncoder {
 		checkInteger("generation", generation, 0, 0xffff_ffff);
 		if (linkBytesPerMs !== undefined && !(linkBytesPerMs > 0))
 			throw new RangeError(`linkBytesPerMs must be more than 0, got ${linkBytesPerMs}`);
-		const place = this.#place(into, count);
 		const located = this.#locate(pageIndices, source);
+		// Last of what may allocate: the view it may hold is lost when the engine's memory grows.
+		const place = this.#place(into, count);
 		this.#writeRequest(pageIndices, located);
 		const mayCompress = request.compress !== false;
 		if (mayCompress && linkBytesPerMs !== undefined && this.#policy.isSampleDue()) this.#sample(count);

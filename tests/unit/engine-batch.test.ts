@@ -123,6 +123,13 @@ test("bytes go where the caller wants them", () => {
 	assert.equal(viewed.bytes, fresh.bytes);
 });
 
+test("an encoder's first batch may be a view of memory that has yet to grow", () => {
+	const other = createEngine();
+	const viewed = new BatchEncoder(other).encode({ pageIndices: all, source, into: "view" });
+	assert.is(viewed.bytes.buffer, other.bytes.buffer);
+	assert.equal(viewed.bytes, encoder.encode({ pageIndices: all, source }).bytes);
+});
+
 // uvu calls the second argument of `throws` as a predicate: a class would always pass.
 const isTypeError = (error: Error): boolean => error instanceof TypeError;
 const isBatchError = (error: Error): boolean => error instanceof BatchError;
