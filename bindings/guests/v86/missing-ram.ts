@@ -49,7 +49,7 @@ export class MissingRam {
 	/** Not 0: the next use of the page is to be heard of. */
 	#heard: Uint8Array = new Uint8Array(0);
 	/** The machine's memory. */
-	#words = new Int32Array(0);
+	#words: Int32Array = new Int32Array(0);
 	#hooked = false;
 
 	constructor(clock: Clock) {
