@@ -6,6 +6,7 @@ import { postCopy } from "../../bindings/migration/post-copy.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
+import type { ConvergencePolicy } from "../../bindings/policies/convergence.ts";
 import { GuestError } from "../../bindings/ports/guest.ts";
 import { letterFault, Mode, oracleFault, SWEPT, Variable } from "../v86/boot-sector.ts";
 import { Console, moveV86 } from "../v86/move.ts";
@@ -54,6 +55,23 @@ for (const [name, technique] of [
 			assert.is(letterFault(console.text), undefined);
 			assert.is(oracleFault(memoryOf(target!)), undefined);
 		});
+
+for (const tracker of ["page-walk", "scan"] as const)
+	test(`what is sent again goes as what has changed: ${tracker}`, async () => {
+		const { guest, console } = await oracle({ tracker });
+		// The first time a page is sent it is not held, the second time it is, the third time it goes as a delta.
+		const enough = MEMORY_BYTES / 4096 + 3 * SWEPT.pageCount;
+		const convergence: ConvergencePolicy = ({ totalSentPages }) => (totalSentPages < enough ? undefined : "iterations");
+		const untilThen: typeof preCopy = (services) => preCopy(services, { convergence });
+		const { result, target } = await moveV86(guest, bootSectorFactory(), untilThen, { console });
+		assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
+		keep(target!);
+		assert.ok(result.metrics.pageKinds!.delta > 100, JSON.stringify(result.metrics.pageKinds));
+		await console.more(60);
+		await target!.pause({ deadlineMs: 5000 });
+		assert.is(letterFault(console.text), undefined);
+		assert.is(oracleFault(memoryOf(target!)), undefined);
+	});
 
 test("the oracle finds a page that was taken at another time", async () => {
 	const { guest } = await oracle();

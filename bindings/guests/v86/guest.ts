@@ -10,6 +10,7 @@
  * scan; its clock stands still while it does, and goes on where it stopped wherever it runs next.
  */
 import type { Clock } from "../../ports/clock.ts";
+import type { DeltaControl, DeltaGuest, PageSender } from "../../ports/delta-guest.ts";
 import type { LeaveControl, LeavingGuest } from "../../ports/faulting-guest.ts";
 import {
 	type EncodedBatch,
@@ -79,11 +80,12 @@ const WARMING_RESTORES = 4;
 type Status = "running" | "paused" | "gone" | "crashed";
 
 /** See the head of this file. */
-export class V86Guest implements LeavingGuest {
+export class V86Guest implements LeavingGuest, DeltaGuest {
 	readonly kind = "v86";
 	readonly pages: PromptPages;
 	readonly dirty: V86DirtyLog;
 	readonly state: GuestState;
+	readonly deltas: DeltaControl;
 	readonly serial: V86SerialPort;
 	readonly network: V86NetworkCard;
 	/** It can be left behind by post-copy; to run while pages are missing it must live in a worker (V86WorkerGuest). */
@@ -123,6 +125,7 @@ export class V86Guest implements LeavingGuest {
 		this.network = this.#network = ports.network;
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
+		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
 		ports.wake = () => this.#wake();
 	}
 
@@ -336,6 +339,21 @@ export class V86Guest implements LeavingGuest {
 					if (pageCount > this.#machine.pageCount)
 						throw new GuestError("too-large", `a PC's memory does not grow: it has ${this.#machine.pageCount} pages`);
 				}),
+		};
+	}
+
+	/** Its work is done in turn with the guest's other work, in the same slices. */
+	#openSender(sentPages: number): PageSender {
+		const sender = this.#work.openSender(sentPages);
+		return {
+			memoryBytes: sender.memoryBytes,
+			encode: (pageIndices, options) =>
+				this.#run(() => {
+					for (const page of pageIndices) this.missing.require("a batch", page, 1);
+					return sender.encode(pageIndices, options, () => this.#status !== "running");
+				}),
+			forget: async () => sender.forget(),
+			close: async () => sender.close(),
 		};
 	}
 

@@ -8,6 +8,7 @@ import {
 	BATCH_LIMIT_PAGES,
 	BatchDecoder,
 	BatchEncoder,
+	type BatchRequest,
 	batchChecksum,
 	batchHashes,
 	batchLimitBytes,
@@ -17,6 +18,7 @@ import { Bitmap } from "../../engine/bitmap.ts";
 import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
 import { HASH_BYTES } from "../../engine/hash.ts";
 import { GuestMemoryKernels } from "../../engine/inplace.ts";
+import type { SendOptions } from "../../ports/delta-guest.ts";
 import {
 	type AppliedPages,
 	type EncodedBatch,
@@ -29,12 +31,21 @@ import {
 import { BatchSplicer, kindsOf } from "../batch-splicer.ts";
 import { BufferPool } from "../buffer-pool.ts";
 import { type ShadowedMemory, STEP_PAGES } from "../scan-tracker.ts";
+import { openSentEncoder } from "../sent-encoder.ts";
 import type { V86Machine } from "./machine.ts";
 
 /** LZ4 takes 6 µs a page where it finds something: 128 pages stay under 1 ms. */
 const LIVE_COMPRESS_PAGES = 128;
 /** Without it a page takes 1 µs. */
 const LIVE_PAGES = 512;
+
+/** A sender's work: see `PageSender`. */
+export interface PageSenderWork {
+	readonly memoryBytes: number;
+	encode(pageIndices: Uint32Array, options: SendOptions, isPaused: () => boolean): Generator<void, PageBatch>;
+	forget(): void;
+	close(): void;
+}
 
 /** See the head of this file. */
 export class PageWork implements ShadowedMemory {
@@ -73,19 +84,43 @@ export class PageWork implements ShadowedMemory {
 	}
 
 	/** @param isPaused - whether nobody waits for the thread: the batch is then encoded at once */
-	*encode(pageIndices: Uint32Array, options: EncodeOptions, isPaused: () => boolean): Generator<void, PageBatch> {
+	encode(pageIndices: Uint32Array, options: EncodeOptions, isPaused: () => boolean): Generator<void, PageBatch> {
+		return this.#encode(this.#encoder, pageIndices, options, isPaused);
+	}
+
+	/**
+	 * An encoder that remembers what it has sent, in an engine of its own: see ports/delta-guest.ts.
+	 * @throws {GuestError} `too-large` when there is no memory; RangeError for `sentPages` out of range
+	 */
+	openSender(sentPages: number): PageSenderWork {
+		const engine = createEngine();
+		const encoder = openSentEncoder(engine, sentPages);
+		return {
+			memoryBytes: engine.usedBytes,
+			encode: (pageIndices, options, isPaused) => this.#encode(encoder, pageIndices, options, isPaused),
+			forget: () => encoder.forgetSent(),
+			close: () => engine.dispose(),
+		};
+	}
+
+	*#encode(
+		encoder: BatchEncoder,
+		pageIndices: Uint32Array,
+		options: EncodeOptions | SendOptions,
+		isPaused: () => boolean,
+	): Generator<void, PageBatch> {
 		this.#checkIndices(pageIndices);
-		const compress = options.compress && this.#encoder.compresses(options.linkBytesPerMs);
+		const compress = options.compress && encoder.compresses(options.linkBytesPerMs);
 		const into = new Uint8Array(this.#buffers.take(batchLimitBytes(pageIndices.length)));
 		try {
 			const most = isPaused() ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
 			if (pageIndices.length <= most) {
-				const made = this.#piece(pageIndices, options, into);
+				const made = this.#piece(encoder, pageIndices, options, into);
 				return this.#finished(pageIndices, into, made, kindsOf(made));
 			}
 			const splicer = new BatchSplicer(into, pageIndices.length);
 			for (let from = 0; from < pageIndices.length; from += most) {
-				splicer.add(this.#piece(pageIndices.subarray(from, from + most), options, "view"));
+				splicer.add(this.#piece(encoder, pageIndices.subarray(from, from + most), options, "view"));
 				yield;
 			}
 			const { byteLength, kinds } = splicer.end();
@@ -121,15 +156,18 @@ export class PageWork implements ShadowedMemory {
 	}
 
 	#piece(
+		encoder: BatchEncoder,
 		pageIndices: Uint32Array,
-		options: EncodeOptions,
+		options: EncodeOptions | SendOptions,
 		into: Uint8Array | "view",
 	): ReturnType<BatchEncoder["encode"]> {
-		const source =
-			this.shadowed && this.#shadow !== undefined
-				? ({ kind: "region", region: this.#shadow, firstPage: 0 } as const)
-				: ({ kind: "memory", bytes: this.#machine.ram } as const);
-		return this.#encoder.encode({ ...options, pageIndices, source, into });
+		return encoder.encode({ ...options, pageIndices, source: this.#sourceFor(encoder), into });
+	}
+
+	#sourceFor(encoder: BatchEncoder): BatchRequest["source"] {
+		if (!this.shadowed || this.#shadow === undefined) return { kind: "memory", bytes: this.#machine.ram };
+		if (encoder === this.#encoder) return { kind: "region", region: this.#shadow, firstPage: 0 };
+		return { kind: "memory", bytes: this.#engine.view(this.#shadow) };
 	}
 
 	#checkIndices(pageIndices: Uint32Array): void {
@@ -144,17 +182,19 @@ export class PageWork implements ShadowedMemory {
 			throw new RangeError(`pageIndices: page ${before} does not exist, the guest has ${this.pageCount}`);
 	}
 
-	/** Verifies the whole batch, then installs it. */
+	/** Verifies the whole batch, then installs it; deltas are applied to what is there. */
 	apply(batch: EncodedBatch): AppliedPages {
-		const decoded = this.decode(batch);
-		decoded.install(this.#machine.ram);
+		const { ram } = this.#machine;
+		const decoded = this.decode(batch, ram);
+		decoded.install(ram);
 		return { pageIndices: decoded.pageIndices(), hashes: batchHashes(batch.bytes, decoded.pages) };
 	}
 
 	/** Verifies a batch for this memory; valid until the next one. */
-	decode({ bytes, checksum }: EncodedBatch): DecodedBatch {
+	decode({ bytes, checksum }: EncodedBatch, base?: Uint8Array): DecodedBatch {
 		this.#decoder ??= new BatchDecoder(this.#engine);
-		return this.#decoder.decode(bytes, { pageCount: this.pageCount, checksum });
+		const options = { pageCount: this.pageCount, checksum, ...(base === undefined ? {} : { base }) };
+		return this.#decoder.decode(bytes, options);
 	}
 
 	*hashes(firstPage: number, pageCount: number): Generator<void, Uint8Array<ArrayBuffer>> {
