@@ -13,3 +13,12 @@ export const programArguments: readonly string[] = process.argv.slice(2);
 
 /** Prints one line, at once: what was printed counts even if the process is killed right after. */
 export const print = (line: string): void => console.log(line);
+
+/** Ends this process when the one that has started it is gone: a suite that is killed can end nothing itself. */
+export function endWithParent(): void {
+	const parent = process.ppid;
+	const timer = setInterval(() => {
+		if (process.ppid !== parent) process.exit(1);
+	}, 1000);
+	timer.unref();
+}

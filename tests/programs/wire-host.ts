@@ -8,9 +8,10 @@ import { receiveGuest } from "../../bindings/migration/target.ts";
 import { connectWire } from "../../bindings/network/wire-client.ts";
 import { isUp, linuxMachine } from "../qemu/linux.ts";
 import { nextLine } from "../qemu/stage.ts";
-import { print, programArguments, thisPlatform } from "./this-runtime.ts";
+import { endWithParent, print, programArguments, thisPlatform } from "./this-runtime.ts";
 
 const [wireName, folder, portName, address] = programArguments;
+endWithParent();
 const platform = await thisPlatform();
 const { clock, random, listen, connect } = platform;
 const say = (news: object): void => print(JSON.stringify(news));

@@ -4,9 +4,10 @@ import { startPasst, startUserNetwork } from "../../bindings/guests/qemu/index.t
 import { oneMachine } from "../../bindings/network/one-machine.ts";
 import { startWire } from "../../bindings/network/wire.ts";
 import type { OpenUplink } from "../../bindings/network/wire-uplink.ts";
-import { print, programArguments, thisPlatform } from "./this-runtime.ts";
+import { endWithParent, print, programArguments, thisPlatform } from "./this-runtime.ts";
 
 const [name, folder, kind, ...rules] = programArguments;
+endWithParent();
 const platform = await thisPlatform();
 const guestIp = "10.0.0.15";
 const forwards = rules.map((rule) => {
