@@ -14,7 +14,14 @@ const COMMAND_LINE =
 export function readyRecipe(assets) {
 	const { files } = JSON.parse(readFileSync(join(assets, "manifest.json"), "utf8"));
 	const hash = createHash("sha256").update(JSON.stringify(files));
-	for (const name of ["device-state.ts", "emulator.ts", "machine.ts", "time-stamp.ts"])
+	for (const name of [
+		"device-state.ts",
+		"state-blocks.ts",
+		"state-values.ts",
+		"emulator.ts",
+		"machine.ts",
+		"time-stamp.ts",
+	])
 		hash.update(readFileSync(join(root, "bindings/guests/v86", name)));
 	return hash.digest("hex");
 }
