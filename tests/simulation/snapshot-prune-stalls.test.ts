@@ -11,7 +11,7 @@ import { Sleeper } from "./snapshot-sleepers.ts";
 import { assertIs, guestOf, type Remembered, remember, restoreAll, save } from "./snapshot-store-world.ts";
 
 const test = suite("snapshot store: prunes that sleep");
-const SEEDS = Number(environment("PAGEFERRY_SNAPSHOT_SEEDS") ?? 40);
+const SEEDS = Number(environment("PAGEFERRY_SNAPSHOT_SEEDS") ?? 20);
 const PAGES = 8;
 /** A prune that packs anew has more operations, and more moves of references, than this. */
 const LEAST_OPERATIONS = 70;
