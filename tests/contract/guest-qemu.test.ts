@@ -1,5 +1,5 @@
 // The guest contract on a machine under QEMU that does nothing: what the suite writes, it writes into the RAM file, as QEMU's
-// own threads would. QEMU's memory cannot grow: the two tests of that are not for it.
+// own threads would: only a scan sees that. QEMU's memory cannot grow: the two tests of that are not for it.
 
 import { startQemuGuest } from "../../bindings/guests/qemu/index.ts";
 import { openPlatform, QemuStage, whyNoQemu } from "../qemu/stage.ts";
@@ -27,9 +27,9 @@ async function qemuContract(): Promise<void> {
 		name: "qemu",
 		growPages: 0,
 		propertyRuns: 20,
-		factory: () => stage.factory(machine),
+		factory: () => stage.factory(machine, platform, "scan"),
 		create: async () => {
-			const guest = await startQemuGuest(platform, { machine, folder: stage.folder });
+			const guest = await startQemuGuest(platform, { machine, folder: stage.folder, tracker: "scan" });
 			stage.keep(guest);
 			// The machine is held: its firmware would go on writing while the suite counts what it has written itself.
 			await guest.execute("stop");

@@ -7,6 +7,7 @@ import {
 	QemuGuestFactory,
 	type QemuMachine,
 	type QemuServices,
+	type QemuTracker,
 	startQemuGuest,
 } from "../../bindings/guests/qemu/index.ts";
 import { qemuVersion } from "../../bindings/guests/qemu/qemu-host.ts";
@@ -82,8 +83,9 @@ export class QemuStage {
 	async factory(
 		machine: QemuMachine = this.machine,
 		services: QemuServices = this.platform,
+		tracker: "auto" | QemuTracker = "auto",
 	): Promise<QemuGuestFactory> {
-		const factory = await QemuGuestFactory.open(services, { machine, folder: this.folder });
+		const factory = await QemuGuestFactory.open(services, { machine, folder: this.folder, tracker });
 		this.#factories.add(factory);
 		return factory;
 	}
