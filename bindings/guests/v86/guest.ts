@@ -23,11 +23,11 @@ import {
 	type PauseOptions,
 } from "../../ports/guest.ts";
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
+import { type ReportError, throwLater } from "../listeners.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
 import { V86_VERSION, type V86Build } from "./emulator.ts";
 import type { TimeMode } from "./guest-time.ts";
-import { type ReportError, throwLater } from "./listeners.ts";
 import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
 import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
 import { NetworkCard, type V86NetworkCard } from "./network-card.ts";

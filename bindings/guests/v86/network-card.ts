@@ -2,7 +2,7 @@
 // DMA: a frame that arrives changes no RAM by itself.
 //
 //   the guest's step: put, put …  ─▶  step's end: flush ─▶ listeners      nothing of the user's runs inside the machine
-import { type ReportError, tellListeners } from "./listeners.ts";
+import { type ReportError, tellListeners } from "../listeners.ts";
 
 /** See the head of this file. */
 export interface V86NetworkCard {

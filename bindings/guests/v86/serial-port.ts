@@ -1,5 +1,5 @@
 // The first serial port of a v86 guest, seen from the host: text out, text in. Characters are bytes (ISO 8859-1).
-import { type ReportError, tellListeners } from "./listeners.ts";
+import { type ReportError, tellListeners } from "../listeners.ts";
 
 /** See the head of this file. */
 export interface V86SerialPort {
