@@ -87,6 +87,8 @@ async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
 			const text = line === undefined ? "" : new TextDecoder().decode(line);
 			if (!text.includes(folder) || !STARTED_BY_US.test(text)) continue;
 			files.kill(Number(name));
+			// Its command line goes before its sockets do: a port that it listens on is free when it is a zombie, or gone.
+			while ((await startTicksOf(files, Number(name))) !== undefined);
 			found++;
 		}
 		if (found === 0) return;
