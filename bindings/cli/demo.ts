@@ -83,6 +83,8 @@ class Demo {
 	readonly #services: DemoServices;
 	readonly #client: NumberedClient;
 	readonly #hosts: HostProcess[] = [];
+	/** Ends what would wait on: an answer that is given up is not waited for. */
+	readonly #over: AbortController = new AbortController();
 
 	constructor(options: DemoOptions, services: DemoServices) {
 		this.#options = options;
@@ -138,6 +140,7 @@ class Demo {
 
 	/** Nothing of the demo is left afterwards. Safe to call twice. */
 	async end(): Promise<void> {
+		this.#over.abort();
 		this.#client.stop();
 		await Promise.all(this.#hosts.splice(0).map((host) => host.stop()));
 	}
@@ -248,6 +251,7 @@ class Demo {
 	async #answering<T>(work: Promise<T>): Promise<T> {
 		const { clock } = this.#services.platform;
 		const timer = new AbortController();
+		this.#over.signal.addEventListener("abort", () => timer.abort(), { once: true });
 		const watch = async (): Promise<never> => {
 			let answered = -1;
 			for (let lastMs = clock.now(); clock.now() - lastMs < SILENCE_MS; await clock.sleep(WATCH_MS, timer.signal))
