@@ -19,6 +19,8 @@ export interface HostFiles {
 	readLink(path: string): Promise<string | undefined>;
 	/** Makes a new file of that many zeros that take no room until they are written. */
 	makeSparse(path: string, byteLength: number): Promise<void>;
+	/** Bytes that this user may still write below a folder; `undefined` where the system does not say. */
+	freeBytes(path: string): Promise<number | undefined>;
 	/** Removes a folder with all that is in it; a missing one is no error. */
 	removeTree(path: string): Promise<void>;
 	/** Ends a process at once; one that has ended is no error. */

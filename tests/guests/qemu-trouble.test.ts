@@ -80,6 +80,15 @@ if (missing === undefined) {
 		assert.equal(await platform.files.names(folder), []);
 	});
 
+	test("a folder that is smaller than the machine's memory is refused with what to do, and nothing is left", async () => {
+		const files: HostFiles = { ...platform.files, freeBytes: () => Promise.resolve(5 * 2 ** 20) };
+		const error = await rejection(startQemuGuest({ ...platform, files }, { machine, folder, booted: isCount }));
+		assert.is(error.code, "no-room");
+		assert.match(error.message, /takes \d+ MiB, and there are 5 MiB for .*--shm-size/);
+		assert.equal(await platform.files.names(folder), []);
+		assert.ok(((await platform.files.freeBytes(folder)) ?? 0) > 2 ** 20);
+	});
+
 	test("a QEMU that stands still does not hold a pause for ever, and goes on when it can", async () => {
 		const guest = await start(platform, () => undefined);
 		process.kill(guest.pid, "SIGSTOP");

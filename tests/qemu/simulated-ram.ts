@@ -83,7 +83,7 @@ export class SimulatedRam {
 		};
 		return {
 			...{ pid: 1, userId: 0, makePrivateFolder: unused, names: unused, readLink: unused },
-			...{ makeSparse: unused, removeTree: unused, kill: () => undefined },
+			...{ makeSparse: unused, freeBytes: unused, removeTree: unused, kill: () => undefined },
 			read: (path) => Promise.resolve(text[path] && new TextEncoder().encode(text[path]())),
 			write: (path, bytes) => {
 				if (path !== "/proc/77/clear_refs" || bytes[0] !== 0x34) return unused();

@@ -8,6 +8,7 @@ export type QemuErrorCode =
 	| "command"
 	| "not-booted"
 	| "no-file"
+	| "no-room"
 	| "no-accelerator"
 	| "no-soft-dirty";
 
@@ -22,6 +23,7 @@ export type QemuErrorCode =
  * | `command` | it refused a command; the message has its words |
  * | `not-booted` | the machine inside has not said what it was to say; {@link errorText} has its last lines |
  * | `no-file` | a kernel, an image or another file that the machine needs is not there |
+ * | `no-room` | the folder for RAM files is smaller than the machine's memory; the message says what to do |
  * | `no-accelerator` | KVM was asked for, and no machine boots with it here |
  * | `no-soft-dirty` | soft-dirty marks were asked for, and cannot be trusted here; the message says why |
  */

@@ -6,6 +6,7 @@
 // it, so there is nothing to poll for, and a QEMU that cannot start shows as its own exit with its own words.
 import type { ByteStream, ByteStreamListener } from "../../ports/byte-stream.ts";
 import { PAGE_BYTES } from "../../ports/guest.ts";
+import type { HostFiles } from "../../ports/host-files.ts";
 import type { RunningProcess } from "../../ports/process.ts";
 import { type ReportError, throwLater } from "../listeners.ts";
 import { QemuConsole } from "./console.ts";
@@ -65,7 +66,7 @@ export class QemuInstance {
 		});
 	}
 
-	/** @throws {QemuError} `not-installed`, `exited`, `no-answer`; nothing is left of it then */
+	/** @throws {QemuError} `not-installed`, `no-room`, `exited`, `no-answer`; nothing is left of it then */
 	static async start(services: QemuServices, options: InstanceOptions): Promise<QemuInstance> {
 		const { machine, folder: root = defaultFolder(services.files), executable = DEFAULT_EXECUTABLE } = options;
 		const { files, random, listen } = services;
@@ -80,6 +81,7 @@ export class QemuInstance {
 		};
 		let process: RunningProcess | undefined;
 		try {
+			await requireRoom(files, folder, pagesOf(machine) * PAGE_BYTES);
 			await files.makeSparse(paths.ram, pagesOf(machine) * PAGE_BYTES);
 			const [control, console] = [await open(paths.control), await open(paths.console)];
 			const network = machine.mac === undefined ? undefined : await open(paths.network);
@@ -174,4 +176,15 @@ async function meet(
 /** QEMU says nothing on standard output; if it did, it would wait for a reader one day. */
 async function drain(process: RunningProcess): Promise<void> {
 	for await (const _ of process.lines);
+}
+
+/** A RAM file takes room as it fills: a QEMU that finds none is killed in the middle of its work, so it is not started. */
+async function requireRoom(files: HostFiles, folder: string, byteLength: number): Promise<void> {
+	const free = await files.freeBytes(folder);
+	if (free === undefined || free >= byteLength) return;
+	const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
+	throw new QemuError(
+		"no-room",
+		`the machine's memory takes ${mib(byteLength)} MiB, and there are ${mib(free)} MiB for ${folder}: enlarge it (mount -o remount,size=2G /dev/shm; docker run --shm-size=2g), or name a folder that has room`,
+	);
 }

@@ -1,4 +1,5 @@
-/** Files and processes of this machine by Deno's own APIs. */
+/** Files and processes of this machine by Deno's own APIs, but for the one that it has none for. */
+import { statfs } from "node:fs/promises";
 import type { HostFiles, PageFile, PageFiles } from "../../ports/host-files.ts";
 import { checkPrivateFolder, isGone } from "../private-folder.ts";
 import { systemCodeOf } from "../stream-errors.ts";
@@ -31,6 +32,10 @@ export const denoHostFiles: HostFiles = {
 	async makeSparse(path, byteLength) {
 		using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
 		await file.truncate(byteLength);
+	},
+	async freeBytes(path) {
+		const { bavail, bsize } = await statfs(path);
+		return bavail * bsize;
 	},
 	async removeTree(path) {
 		for (let tries = 0; ; tries++)

@@ -1,6 +1,6 @@
 /** Files and processes of this machine by `node:fs`. */
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { lstat, mkdir, open, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, readFile, readlink, rm, statfs, writeFile } from "node:fs/promises";
 import process from "node:process";
 import type { HostFiles, PageFile, PageFiles } from "../../ports/host-files.ts";
 import { checkPrivateFolder, isGone } from "../private-folder.ts";
@@ -36,6 +36,10 @@ export const nodeHostFiles: HostFiles = {
 		} finally {
 			await file.close();
 		}
+	},
+	async freeBytes(path) {
+		const { bavail, bsize } = await statfs(path);
+		return bavail * bsize;
 	},
 	// Again, if something was made in it meanwhile: a listener that was just being opened.
 	removeTree: (path) => rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }),
