@@ -54,7 +54,7 @@ export interface GuestPages {
 	readonly pageCount: number;
 	/**
 	 * Encodes these pages in one call of the engine. While a dirty cursor is open a scan tracker encodes from its shadow,
-	 * never from memory that may still change.
+	 * never from memory that may still change; the pages of a paused guest are encoded as they are, harvested or not.
 	 * @param pageIndices - strictly ascending, at most {@link MAX_BATCH_PAGES}.
 	 * @throws RangeError if a page does not exist; {@link GuestError} `gone`.
 	 */

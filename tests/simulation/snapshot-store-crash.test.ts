@@ -13,7 +13,7 @@ import { environment } from "./environment.ts";
 import { type ProcessFiles, type Step, UnsyncedFiles } from "./snapshot-store-unsynced.ts";
 
 const test = suite("snapshot store: crashes of the machine");
-const SEEDS = Number(environment("PAGEFERRY_SNAPSHOT_SEEDS") ?? 1000);
+const SEEDS = Number(environment("PAGEFERRY_SNAPSHOT_SEEDS") ?? 250);
 const FIRST = Number(environment("PAGEFERRY_SNAPSHOT_FIRST_SEED") ?? 0);
 const PAGES = 8;
 const PARTS = 5;

@@ -122,11 +122,17 @@ export class RamShard implements ShadowedMemory {
 	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard. */
 	encode(
 		pageIndices: Uint32Array,
-		options: { readonly compress: boolean; readonly into: Uint8Array; readonly foreign: Uint8Array | undefined },
+		options: {
+			readonly compress: boolean;
+			/** The machine is paused: read the file, whatever the shadow has. */
+			readonly still: boolean;
+			readonly into: Uint8Array;
+			readonly foreign: Uint8Array | undefined;
+		},
 	): { readonly byteLength: number; readonly checksum: bigint; readonly zeroPages: number } {
 		const { encoder } = this.#work;
-		const { compress, into, foreign } = options;
-		const region = this.#shadow;
+		const { compress, still, into, foreign } = options;
+		const region = still ? undefined : this.#shadow;
 		if (region !== undefined && foreign === undefined)
 			return encoder.encode({
 				...{ pageIndices, compress, into },
@@ -137,7 +143,7 @@ export class RamShard implements ShadowedMemory {
 		for (let position = 0; position < pageIndices.length; ) {
 			const count = this.#runLength(pageIndices, position);
 			const bytes = room.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES);
-			if (foreign === undefined || this.#owns(pageIndices[position]!)) this.#take(pageIndices[position]!, bytes);
+			if (foreign === undefined || this.#owns(pageIndices[position]!)) this.#take(pageIndices[position]!, still, bytes);
 			else {
 				bytes.set(foreign.subarray(taken, taken + bytes.byteLength));
 				taken += bytes.byteLength;
@@ -148,10 +154,10 @@ export class RamShard implements ShadowedMemory {
 	}
 
 	/** Copies the contents of pages of this shard, in the list's order. */
-	contents(pageIndices: Uint32Array, into: Uint8Array): void {
+	contents(pageIndices: Uint32Array, still: boolean, into: Uint8Array): void {
 		for (let position = 0; position < pageIndices.length; ) {
 			const count = this.#runLength(pageIndices, position);
-			this.#take(pageIndices[position]!, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
+			this.#take(pageIndices[position]!, still, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
 			position += count;
 		}
 	}
@@ -231,9 +237,9 @@ export class RamShard implements ShadowedMemory {
 		return count;
 	}
 
-	/** What an encoder may read: the shadow while there is one, else the file, once. */
-	#take(firstPage: number, into: Uint8Array): void {
-		if (this.#shadow !== undefined && this.#owns(firstPage)) {
+	/** What an encoder may read: the shadow while there is one and the machine runs, else the file, once. */
+	#take(firstPage: number, still: boolean, into: Uint8Array): void {
+		if (!still && this.#shadow !== undefined && this.#owns(firstPage)) {
 			const from = this.#shadow.offset + (firstPage - this.#facts.firstPage) * PAGE_BYTES;
 			into.set(this.#work.engine.bytes.subarray(from, from + into.byteLength));
 		} else this.#file.read(into, firstPage * PAGE_BYTES);

@@ -70,14 +70,15 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 			tracker.close(job.cursor);
 			return { result: undefined };
 		case "encode": {
-			const { buffer, compress, foreign, pageIndices } = job;
+			const { buffer, compress, still, pageIndices } = job;
 			const into = new Uint8Array(buffer);
-			const encoded = shard.encode(pageIndices, { compress, into, foreign: foreign && new Uint8Array(foreign) });
+			const foreign = job.foreign && new Uint8Array(job.foreign);
+			const encoded = shard.encode(pageIndices, { compress, still, into, foreign });
 			const { byteLength, checksum, zeroPages } = encoded;
 			return { result: { buffer, byteLength, checksum, zeroPages }, transfer: [buffer] };
 		}
 		case "contents":
-			shard.contents(job.pageIndices, new Uint8Array(job.buffer));
+			shard.contents(job.pageIndices, job.still, new Uint8Array(job.buffer));
 			return { result: { buffer: job.buffer }, transfer: [job.buffer] };
 		case "zeros": {
 			const bits = shard.zeros();

@@ -116,12 +116,13 @@ export class QemuRam implements GuestPages, DirtyLog {
 		await this.#all(({ worker }) => worker.end(reason));
 	}
 
-	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions): Promise<PageBatch> {
+	/** @param still - the machine is paused: the file is right, the shadow is as somebody's cursor has left it */
+	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions, still = false): Promise<PageBatch> {
 		for (const page of pageIndices)
 			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount} does not exist`);
 		const parts = this.#divide(pageIndices);
 		const [first = { shard: this.#shards[0]!, pageIndices }, ...others] = parts;
-		const foreign = await this.#contents(others);
+		const foreign = await this.#contents(others, still);
 		const buffer = this.#buffers.take(batchLimitBytes(pageIndices.length));
 		const size = buffer.byteLength;
 		let encoded: RamJobs["encode"]["result"];
@@ -129,6 +130,7 @@ export class QemuRam implements GuestPages, DirtyLog {
 			const order = {
 				pageIndices: pageIndices.slice(),
 				compress,
+				still,
 				buffer,
 				...(foreign === undefined ? {} : { foreign }),
 			};
@@ -333,12 +335,12 @@ export class QemuRam implements GuestPages, DirtyLog {
 	}
 
 	/** Contents of pages of several shards, one after the other; `undefined` for none. */
-	async #contents(parts: readonly ShardPages[]): Promise<ArrayBuffer | undefined> {
+	async #contents(parts: readonly ShardPages[], still: boolean): Promise<ArrayBuffer | undefined> {
 		if (parts.length === 0) return undefined;
 		const got = await Promise.all(
 			parts.map(async ({ shard, pageIndices }) => {
 				const buffer = new ArrayBuffer(pageIndices.length * PAGE_BYTES);
-				return (await shard.worker.run({ name: "contents", pageIndices, buffer }, [buffer])).buffer;
+				return (await shard.worker.run({ name: "contents", pageIndices, still, buffer }, [buffer])).buffer;
 			}),
 		);
 		if (got.length === 1) return got[0];

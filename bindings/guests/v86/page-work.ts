@@ -2,7 +2,7 @@
 // guest may run (slices.ts).
 //
 // RAM lies somewhere in the machine's WebAssembly memory: page i of the guest is page `base + i` there. The in-place kernels
-// read it where it is. While the guest's pages are scanned for changes, encoding reads the shadow; with a patched page walk
+// read it where it is. While a running guest's pages are scanned for changes, encoding reads the shadow; with a patched page walk
 // there is no shadow, and pages are copied once from live RAM: within one step of a job the guest does not run.
 import {
 	BATCH_LIMIT_PAGES,
@@ -113,14 +113,17 @@ export class PageWork implements ShadowedMemory {
 		const compress = options.compress && encoder.compresses(options.linkBytesPerMs);
 		const into = new Uint8Array(this.#buffers.take(batchLimitBytes(pageIndices.length)));
 		try {
-			const most = isPaused() ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
+			const still = isPaused();
+			const most = still ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
 			if (pageIndices.length <= most) {
-				const made = this.#piece(encoder, pageIndices, options, into);
+				const made = encoder.encode({ ...options, pageIndices, source: this.#sourceFor(encoder, still), into });
 				return this.#finished(pageIndices, into, made, kindsOf(made));
 			}
 			const splicer = new BatchSplicer(into, pageIndices.length);
 			for (let from = 0; from < pageIndices.length; from += most) {
-				splicer.add(this.#piece(encoder, pageIndices.subarray(from, from + most), options, "view"));
+				const source = this.#sourceFor(encoder, still);
+				const piece = pageIndices.subarray(from, from + most);
+				splicer.add(encoder.encode({ ...options, pageIndices: piece, source, into: "view" }));
 				yield;
 			}
 			const { byteLength, kinds } = splicer.end();
@@ -155,17 +158,9 @@ export class PageWork implements ShadowedMemory {
 		};
 	}
 
-	#piece(
-		encoder: BatchEncoder,
-		pageIndices: Uint32Array,
-		options: EncodeOptions | SendOptions,
-		into: Uint8Array | "view",
-	): ReturnType<BatchEncoder["encode"]> {
-		return encoder.encode({ ...options, pageIndices, source: this.#sourceFor(encoder), into });
-	}
-
-	#sourceFor(encoder: BatchEncoder): BatchRequest["source"] {
-		if (!this.shadowed || this.#shadow === undefined) return { kind: "memory", bytes: this.#machine.ram };
+	/** @param still - the guest is paused: its memory itself is right, the shadow is as somebody's cursor has left it */
+	#sourceFor(encoder: BatchEncoder, still: boolean): BatchRequest["source"] {
+		if (still || !this.shadowed || this.#shadow === undefined) return { kind: "memory", bytes: this.#machine.ram };
 		if (encoder === this.#encoder) return { kind: "region", region: this.#shadow, firstPage: 0 };
 		return { kind: "memory", bytes: this.#engine.view(this.#shadow) };
 	}

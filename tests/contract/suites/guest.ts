@@ -116,6 +116,18 @@ export function guestContract(harness: GuestHarness): void {
 		assert.equal(await target.pages.hashes(0, target.pages.pageCount), before);
 	});
 
+	test("a paused guest's pages are encoded as they are, whatever a cursor has not harvested yet", async () => {
+		const { guest, firstPage, write } = await create(8);
+		const cursor = await guest.dirty.open();
+		await write((firstPage + 1) * PAGE_BYTES, filled(3));
+		await guest.pause({ deadlineMs: 5000 });
+		const target = await createTarget(guest);
+		for (const batch of await batches(guest, false)) await target.pages.apply(batch);
+		const { pageCount } = guest.pages;
+		assert.equal(await target.pages.hashes(0, pageCount), await guest.pages.hashes(0, pageCount));
+		await cursor.close();
+	});
+
 	test("pages that do not exist cannot be encoded", async () => {
 		const { guest } = await create(8);
 		const error = await guest.pages
