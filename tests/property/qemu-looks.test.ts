@@ -123,6 +123,19 @@ test("holes: nor does one that was seen to be punched while the machine ran", as
 	await oracle.run("paused");
 });
 
+test("a page that was written since the last harvest is not zero while the machine is paused", async () => {
+	const machine = new SimulatedRam(PAGES);
+	const ram = await machine.open();
+	const cursor = await ram.open();
+	machine.write(100, 2);
+	const zeroAt = async (page: number) => ((await ram.zeros())[page >>> 3]! >>> (page & 7)) & 1;
+	assert.is(await zeroAt(100), 1, "as the shadow has it: the write is in the next harvest");
+	machine.isPaused = true;
+	assert.is(await zeroAt(100), 0);
+	assert.is(await zeroAt(101), 1);
+	await cursor.close();
+});
+
 test("holes: a page that was one, and data in between, is seen to have changed", async () => {
 	const machine = new SimulatedRam(PAGES);
 	machine.write(0, 1);

@@ -186,7 +186,7 @@ export class QemuGuest implements UnfaultingGuest {
 		void instance.failed.then((cause) => this.crash(new GuestError("crashed", cause.message, cause)));
 		this.pages = {
 			pageCount: ram.pageCount,
-			encode: (pageIndices, options) => this.#do(() => ram.encode(pageIndices, options, this.isPaused)),
+			encode: (pageIndices, options) => this.#do(() => ram.encode(pageIndices, options)),
 			apply: (batch, giveBack) => this.#do(() => ram.apply(batch, giveBack)),
 			hashes: (firstPage, pageCount) => this.#do(() => ram.hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => ram.grow(pageCount)),

@@ -83,8 +83,8 @@ export interface RamJobs {
 		order: { readonly buffer: ArrayBuffer; readonly byteLength: number; readonly checksum: bigint };
 		result: { readonly buffer: ArrayBuffer; readonly pageIndices: Uint32Array; readonly refused?: ErrorFacts };
 	};
-	/** Which pages of the shard are all zero: by the shadow while there is one, else by the file. */
-	zeros: { order: { readonly id?: never }; result: { readonly bits: Uint8Array } };
+	/** Which pages of the shard are all zero: by the shadow while there is one, else, and if `still`, by the file. */
+	zeros: { order: { readonly still: boolean }; result: { readonly bits: Uint8Array } };
 	hashes: {
 		order: { readonly firstPage: number; readonly pageCount: number };
 		result: { readonly hashes: Uint8Array };

@@ -175,18 +175,19 @@ export class RamShard implements ShadowedMemory {
 		return batch.pageIndices();
 	}
 
-	/** Which pages of the shard are all zero: by the shadow while there is one, else by the file as it is now. */
-	zeros(): Uint8Array<ArrayBuffer> {
+	/** Which pages of the shard are all zero: by the shadow while there is one and the machine runs, else by the file as it is now. */
+	zeros(still: boolean): Uint8Array<ArrayBuffer> {
 		const { engine, zeros, piece, changed: bits } = this.#work;
 		const { firstPage, pageCount } = this.#facts;
 		const result = new Uint8Array(bitsByteLength(pageCount));
-		if (this.#shadow === undefined) this.#pieceCount = 0;
+		const shadow = still ? undefined : this.#shadow;
+		if (shadow === undefined) this.#pieceCount = 0;
 		for (let page = 0; page < pageCount; page += STEP_PAGES) {
 			const count = Math.min(STEP_PAGES, pageCount - page);
 			const byteLength = count * PAGE_BYTES;
 			let region: Region = { offset: piece.offset, byteLength };
-			if (this.#shadow === undefined) this.#file.read(engine.view(region), (firstPage + page) * PAGE_BYTES);
-			else region = { offset: this.#shadow.offset + page * PAGE_BYTES, byteLength };
+			if (shadow === undefined) this.#file.read(engine.view(region), (firstPage + page) * PAGE_BYTES);
+			else region = { offset: shadow.offset + page * PAGE_BYTES, byteLength };
 			bits.clearAll();
 			if (zeros.scan(region, bits, 0, count) === 0) continue;
 			const { offset } = bits.region;

@@ -81,7 +81,7 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 			shard.contents(job.pageIndices, job.still, new Uint8Array(job.buffer));
 			return { result: { buffer: job.buffer }, transfer: [job.buffer] };
 		case "zeros": {
-			const bits = shard.zeros();
+			const bits = shard.zeros(job.still);
 			return { result: { bits }, transfer: [bits.buffer] };
 		}
 		case "apply":

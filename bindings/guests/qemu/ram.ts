@@ -116,12 +116,13 @@ export class QemuRam implements GuestPages, DirtyLog {
 		await this.#all(({ worker }) => worker.end(reason));
 	}
 
-	/** @param still - the machine is paused: the file is right, the shadow is as somebody's cursor has left it */
-	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions, still = false): Promise<PageBatch> {
+	async encode(pageIndices: Uint32Array, { compress }: EncodeOptions): Promise<PageBatch> {
 		for (const page of pageIndices)
 			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount} does not exist`);
 		const parts = this.#divide(pageIndices);
 		const [first = { shard: this.#shards[0]!, pageIndices }, ...others] = parts;
+		// Of a paused machine the file is right: the shadow is as somebody's cursor has left it.
+		const still = this.tracking.isPaused;
 		const foreign = await this.#contents(others, still);
 		const buffer = this.#buffers.take(batchLimitBytes(pageIndices.length));
 		const size = buffer.byteLength;
@@ -186,11 +187,12 @@ export class QemuRam implements GuestPages, DirtyLog {
 		return result;
 	}
 
-	/** Which pages are all zero: as the last harvest saw them while a cursor is open, else as they are now. */
+	/** Which pages are all zero: as the last harvest saw them while a cursor is open and the machine runs, else as they are now. */
 	async zeros(): Promise<PageBits> {
+		const still = this.tracking.isPaused;
 		const bits = new Uint8Array(bitsByteLength(this.pageCount));
 		await this.#all(async ({ firstPage, worker }) => {
-			bits.set((await worker.run({ name: "zeros" })).bits, firstPage / 8);
+			bits.set((await worker.run({ name: "zeros", still })).bits, firstPage / 8);
 		});
 		return bits;
 	}
