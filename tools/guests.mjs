@@ -40,6 +40,15 @@ const { values: options } = parseArgs({
 });
 /** Where everything goes; removing it is always safe. */
 const FOLDER = options.folder;
+/** What drives v86's balloon. Loaded only in machines that have one: see init.sh. */
+const BALLOON = [
+	"virtio",
+	"virtio_ring",
+	"virtio_pci_modern_dev",
+	"virtio_pci_legacy_dev",
+	"virtio_pci",
+	"virtio_balloon",
+].map((name) => `drivers/virtio/${name}.ko`);
 const NE2000 = ["drivers/net/ethernet/8390/8390.ko", "drivers/net/ethernet/8390/ne2k-pci.ko"];
 
 /**
@@ -48,7 +57,7 @@ const NE2000 = ["drivers/net/ethernet/8390/8390.ko", "drivers/net/ethernet/8390/
  * Modules in the order in which they load; one that is built in or missing is left out.
  */
 const ASSETS = {
-	v86: { architecture: "i386", meta: "linux-image-686", modules: NE2000, hasBios: true },
+	v86: { architecture: "i386", meta: "linux-image-686", modules: NE2000, balloon: BALLOON, hasBios: true },
 	"v86-pae": { architecture: "i386", meta: "linux-image-686-pae", modules: NE2000, hasBios: true },
 	qemu: {
 		architecture: "amd64",
@@ -136,7 +145,7 @@ class Kitchen {
 
 /** Makes one asset. @throws {Missing} */
 function build(name, hash, kitchen, made) {
-	const { architecture, meta, modules, hasBios } = ASSETS[name];
+	const { architecture, meta, modules, balloon = [], hasBios } = ASSETS[name];
 	mkdirSync(made, { recursive: true });
 	const busybox = kitchen.package("busybox-static");
 	const kernel = kitchen.archive(architecture).unpackKernel(meta);
@@ -148,27 +157,30 @@ function build(name, hash, kitchen, made) {
 		copyFileSync(join(seabios.folder, "usr/share/seabios/vgabios-stdvga.bin"), join(made, "vgabios.bin"));
 	}
 	const shell = { path: "bin/busybox", mode: 0o755, bytes: readFileSync(within(busybox.folder, "bin/busybox")) };
-	addKernel(made, kernel.folder, modules, [shell, ...kitchen.programs()]);
+	addKernel(made, kernel.folder, { modules, balloon }, [shell, ...kitchen.programs()]);
 	for (const line of used) console.log(`  ${line}`);
 	writeManifest(made, hash, used);
 	install(made, join(FOLDER, "assets", name));
 }
 
 /** A kernel and its initramfs. */
-function addKernel(place, folder, modules, programs) {
+function addKernel(place, folder, { modules, balloon }, programs) {
 	const kernel = readdirSync(join(folder, "boot")).find((name) => name.startsWith("vmlinuz-"));
 	const tree = join(within(folder, "lib/modules"), kernel.slice("vmlinuz-".length), "kernel");
-	const files = modules.flatMap((module) => {
-		const bytes = readPacked(join(tree, module));
-		return bytes === undefined ? [] : [{ path: `lib/modules/${module.replace(/^.*\//, "")}`, mode: 0o644, bytes }];
-	});
-	const order = {
-		path: "lib/modules/order",
+	const taken = (names) =>
+		names.flatMap((module) => {
+			const bytes = readPacked(join(tree, module));
+			return bytes === undefined ? [] : [{ path: `lib/modules/${module.replace(/^.*\//, "")}`, mode: 0o644, bytes }];
+		});
+	const list = (path, files) => ({
+		path: `lib/modules/${path}`,
 		mode: 0o644,
-		bytes: Buffer.from(`${files.map(({ path }) => `/${path}`).join("\n")}\n`),
-	};
+		bytes: Buffer.from(files.map((file) => `/${file.path}\n`).join("")),
+	});
+	const [files, forBalloon] = [taken(modules), taken(balloon)];
+	const lists = [list("order", files), list("balloon-order", forBalloon)];
 	copyFileSync(join(folder, "boot", kernel), join(place, "vmlinuz"));
-	writeInitramfs(join(place, "initramfs.gz"), [...programs, ...files, order]);
+	writeInitramfs(join(place, "initramfs.gz"), [...programs, ...files, ...forBalloon, ...lists]);
 }
 
 /** Written last: a folder that has it is complete. */

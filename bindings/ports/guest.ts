@@ -277,6 +277,8 @@ export type GuestErrorCode =
 	| "incompatible"
 	| "state"
 	| "missing"
+	| "no-driver"
+	| "no-answer"
 	| "crashed";
 
 /**
@@ -292,6 +294,8 @@ export type GuestErrorCode =
  * | `incompatible` | a fact differs; the message names it |
  * | `state` | state that cannot be captured or restored, by name |
  * | `missing` | pages of a guest in post-copy are not here yet; what can wait for them should be called instead |
+ * | `no-driver` | nothing inside the guest drives the device that is needed; the message says what to do |
+ * | `no-answer` | what drives it inside the guest has not answered in time; the guest runs on |
  * | `crashed` | the guest's own worker or process failed; its cause is attached |
  */
 export class GuestError extends Error {

@@ -157,8 +157,10 @@ test("devices and the host ask for what they touch", async () => {
 	machine.cpu.write8(0x5000, 7);
 	assert.is(machine.cpu.read8(0x6000), bytes[0x6000]);
 	machine.cpu.read_blob(0x8000, 1);
+	machine.cpu.zero_memory(0xd000, 4);
 	missing.touch(0xa000, PAGE_BYTES + 1);
-	assert.equal(came(), [2, 3, 5, 6, 8, 10, 11]);
+	assert.equal(came(), [2, 3, 5, 6, 8, 10, 11, 13]);
+	assert.is(machine.ram[0xd000], 0);
 	assert.is(machine.ram[0x5000], 7);
 });
 

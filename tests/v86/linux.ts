@@ -1,7 +1,7 @@
 // A Linux that has booted, from `npm run guests`: restored from its snapshot for each test.
 import * as assert from "uvu/assert";
 import { V86GuestFactory, type V86GuestFactoryOptions } from "../../bindings/guests/v86/factory.ts";
-import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { type StartV86GuestOptions, V86Guest } from "../../bindings/guests/v86/guest.ts";
 import type { V86SerialPort } from "../../bindings/guests/v86/serial-port.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
 import { restore } from "../../bindings/snapshot/restore.ts";
@@ -36,6 +36,28 @@ export async function openLinux(
 	if (!(guest instanceof V86Guest)) throw new Error("the ready state is of another guest");
 	const console = new Console();
 	console.follow(guest);
+	return { guest, console };
+}
+
+/** Linux that boots here, on hardware that the ready state does not have; running, with its console. */
+export async function bootLinux(
+	options: Partial<StartV86GuestOptions>,
+): Promise<{ readonly guest: V86Guest; readonly console: Console }> {
+	const asset = async (name: string): Promise<Uint8Array> => {
+		const bytes = await platform.files.read(`build/guests/assets/v86/${name}`);
+		if (bytes === undefined) throw new Error(`no ${name}: run npm run guests`);
+		return bytes;
+	};
+	const linux = {
+		kernel: await asset("vmlinuz"),
+		initramfs: await asset("initramfs.gz"),
+		commandLine: "console=ttyS0 tsc=reliable mitigations=off random.trust_cpu=on nokaslr quiet cryptomgr.notests",
+	};
+	const firmware = { bios: await asset("bios.bin"), vgaBios: await asset("vgabios.bin"), linux };
+	const guest = await V86Guest.start({ v86, clock: platform.clock, firmware, ...options });
+	const console = new Console();
+	console.follow(guest);
+	await console.wait(/pageferry: ready[\s\S]*# $/);
 	return { guest, console };
 }
 

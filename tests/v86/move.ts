@@ -2,6 +2,7 @@
 import type { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import type { V86SerialPort } from "../../bindings/guests/v86/serial-port.ts";
+import { V86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import type { MoveOptions, MoveServices } from "../../bindings/migration/move.ts";
 import type { PostCopyResult } from "../../bindings/migration/results.ts";
@@ -63,14 +64,15 @@ export async function moveV86(
 }
 
 /** A factory whose targets are listened to from before they run. */
-export function heardFactory(factory: V86GuestFactory, console: Console): GuestFactory {
+export function heardFactory(factory: GuestFactory, console: Console): GuestFactory {
 	return {
 		kind: factory.kind,
 		check: factory.check.bind(factory),
 		missing: factory.missing.bind(factory),
-		setUp: async (...request: Parameters<V86GuestFactory["setUp"]>) => {
+		setUp: async (...request) => {
 			const prepared = await factory.setUp(...request);
-			console.follow(prepared.guest);
+			const { guest } = prepared;
+			if (guest instanceof V86Guest || guest instanceof V86WorkerGuest) console.follow(guest);
 			return prepared;
 		},
 	};

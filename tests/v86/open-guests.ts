@@ -23,6 +23,7 @@ export async function openBootSector(options: Partial<StartV86GuestOptions> = {}
 			vgaMemoryByteLength: 2 ** 18,
 			time: options.time ?? "real",
 			compile: options.compile ?? true,
+			...(options.balloon === undefined ? {} : { balloon: options.balloon }),
 		},
 		{ v86, clock: systemClock, ...options },
 		options.firmware ?? bootSectorFirmware(),

@@ -88,10 +88,14 @@ export interface Leaving {
 export async function leave(
 	guest: Guest,
 	technique: keyof typeof LEAVING,
-	{ console, options = {} }: { readonly console?: Console; readonly options?: PostCopyOptions } = {},
+	{
+		console,
+		options = {},
+		factory = garbageFactory(console),
+	}: { readonly console?: Console; readonly options?: PostCopyOptions; readonly factory?: GuestFactory } = {},
 ): Promise<Leaving> {
 	const [near, far] = openLinkPair();
-	const receiving = receiveGuest({ link: far, factories: [garbageFactory(console)], clock: systemClock });
+	const receiving = receiveGuest({ link: far, factories: [factory], clock: systemClock });
 	const services = { guest, link: near, clock: systemClock, random: systemRandom };
 	// Zero pages that are left out would be garbage at the target.
 	const moving = LEAVING[technique](services, { leaveOutZeroPages: false, ...options });

@@ -1,13 +1,14 @@
 // Everything of a v86 machine but its RAM. Its bytes: state-values.ts, state-blocks.ts.
 //
 //   values := processor with its devices │ lazy flags │ FPU status │ SSE control │ time-stamp offset, low │ high │ input queue │
-//             guest's clock in ms │ steps │ random numbers' state
+//             guest's clock in ms │ steps │ random numbers' state │ with a balloon: a bit for each page in it
 //
 // v86 restores less than it saves (0.5.462), so beside its state there are:
 //   lazy flags, FPU status and SSE control    `set_state` replaces their views by values; left out, and the words written
 //   time-stamp counter                        `set_tsc` forgets its old offset, and readings are guesses: time-stamp.ts
 //   input queue of the serial port            not in v86's state
 //   PCI devices without a base address        `set_state` expects one where the firmware has left the bit of a port set
+//   pages in the balloon                      v86 has their number: balloon-device.ts
 //   guest's clock, steps, random numbers      timers hold absolute times of that clock
 import type { Engine } from "../../engine/engine.ts";
 import type { GuestMemoryKernels } from "../../engine/inplace.ts";
@@ -45,7 +46,7 @@ export class DeviceState {
 	}
 
 	#putAll(): void {
-		const { cpu, exports, time, steps, randomState } = this.#machine;
+		const { cpu, exports, time, steps, randomState, balloon } = this.#machine;
 		const values = this.#values;
 		this.#machine.within(() => {
 			cpu.pack_memory = noMemory;
@@ -68,6 +69,7 @@ export class DeviceState {
 			values.put(Number(offset >> 32n));
 			values.put(cpu.devices.uart0.input);
 			for (const value of [time.valueMs, steps, randomState]) values.put(value);
+			if (balloon !== undefined) values.put(balloon.state);
 		});
 	}
 
@@ -113,6 +115,7 @@ export class DeviceState {
 			words.setUint16(Place.fpuStatus, at(1), true);
 			words.setInt32(Place.mxcsr, at(2), true);
 			setTimeStampOffset(this.#machine, (BigInt(at(4)) << 32n) | BigInt(at(3)));
+			this.#machine.balloon?.restore(rest[9]);
 			cpu.devices.uart0.input = input.map((byte) => number(byte) & 0xff);
 		});
 	}

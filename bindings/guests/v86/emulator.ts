@@ -72,6 +72,7 @@ export interface V86Cpu extends V86Device {
 		readonly pci: { readonly devices: readonly ({ readonly pci_bars: unknown[] } | undefined)[] };
 		readonly vga: V86Device & { readonly vga_memory: Uint8Array };
 		readonly net: { readonly mac: Uint8Array; readonly memory: Uint8Array };
+		readonly virtio_balloon?: V86BalloonDevice;
 	};
 	/** Who writes to each 128 KiB of addresses that are no RAM. */
 	readonly memory_map_write8: ((address: number, value: number) => void)[];
@@ -89,6 +90,8 @@ export interface V86Cpu extends V86Device {
 	/** Of the class; one of the instance's own goes before it. */
 	pack_memory?: unknown;
 	unpack_memory?: unknown;
+	/** Of the module itself: no processor, no TLB. */
+	zero_memory(address: number, byteLength: number): void;
 	write_blob(blob: ArrayBufferView & { readonly length: number }, offset: number): void;
 	read_blob(offset: number, length: number): Uint8Array;
 	read8(address: number): number;
@@ -97,6 +100,35 @@ export interface V86Cpu extends V86Device {
 	write8(address: number, value: number): void;
 	write16(address: number, value: number): void;
 	write32(address: number, value: number): void;
+}
+
+/** A virtio balloon (src/virtio_balloon.js of v86). */
+export interface V86BalloonDevice {
+	/** How many pages the driver should give up. */
+	num_pages: number;
+	readonly virtio: {
+		device_status: number;
+		readonly device_feature: Uint32Array;
+		/** Of inflation, deflation, statistics, hints of free pages. */
+		readonly queues: readonly V86Queue[];
+		notify_config_changes(): void;
+		reset(): void;
+	};
+	/** Gets the driver's statistics by name: `MEMFREE` in bytes, its lower 32 bits. */
+	stats_cb?: (statistics: { readonly MEMFREE?: number }) => void;
+}
+
+/** A virtio queue. */
+export interface V86Queue {
+	pop_request(): V86BufferChain;
+	/** Gives back what was answered since the last time. */
+	flush_replies(): void;
+}
+
+/** What a driver has put into a queue at once. */
+export interface V86BufferChain {
+	/** @returns bytes that were read */
+	get_next_blob(into: Uint8Array): number;
 }
 
 /** What the WebAssembly module imports as `env`; the functions that this room replaces. */

@@ -80,6 +80,8 @@ export function v86Obstacles(layout: GuestLayout, options: V86GuestFactoryOption
 	const { time, compile } = layout.facts;
 	if (time !== "real" && time !== "counted") add("time", `a clock that is '${time}' is not known here`);
 	if (compile !== "true" && compile !== "false") add("compile", `'${compile}' is neither true nor false`);
+	const { balloon } = layout.facts;
+	if (balloon !== undefined && balloon !== "true") add("balloon", `a balloon that is '${balloon}' is not known here`);
 	const problem = obstacles.length === 0 ? hardwareProblem(hardwareFor(layout, options)) : undefined;
 	if (problem !== undefined) add("hardware", problem);
 	return obstacles;
@@ -99,5 +101,6 @@ export function hardwareFor({ pageCount, facts }: GuestLayout, { time, compile }
 		vgaMemoryByteLength: Number(facts.vgaMemory),
 		time: time ?? (facts.time === "counted" ? "counted" : "real"),
 		compile: compile ?? facts.compile === "true",
+		...(facts.balloon === "true" ? { balloon: true } : {}),
 	};
 }

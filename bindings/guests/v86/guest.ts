@@ -9,13 +9,13 @@
  * and a pause never waits for more than the step under way. Its dirty pages come from its page walk (page-walk.ts) or from a
  * scan; its clock stands still while it does, and goes on where it stopped wherever it runs next.
  */
+import type { BallooningGuest, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { DeltaControl, DeltaGuest, PageSender } from "../../ports/delta-guest.ts";
 import type { LeaveControl, LeavingGuest } from "../../ports/faulting-guest.ts";
 import {
 	type EncodedBatch,
 	GuestError,
-	type GuestLayout,
 	type GuestState,
 	type Interruptions,
 	PAGE_BYTES,
@@ -23,16 +23,19 @@ import {
 	type PauseOptions,
 } from "../../ports/guest.ts";
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
-import { type ReportError, throwLater } from "../listeners.ts";
+import { throwLater } from "../listeners.ts";
+import { V86Balloon } from "./balloon.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
-import { V86_VERSION, type V86Build } from "./emulator.ts";
+import type { V86Build } from "./emulator.ts";
+import { Ends } from "./ends.ts";
 import type { TimeMode } from "./guest-time.ts";
+import { layoutOf } from "./layout.ts";
 import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
 import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
-import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
+import type { NetworkCard, V86NetworkCard } from "./network-card.ts";
 import { drained, PageWork } from "./page-work.ts";
-import { SerialPort, type V86SerialPort } from "./serial-port.ts";
+import type { SerialPort, V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
 
 /** What {@link V86Guest.start} takes. */
@@ -45,6 +48,11 @@ export interface StartV86GuestOptions extends V86GuestOptions {
 	readonly time?: TimeMode;
 	/** Whether guest code is compiled: `true` if left out. Only without it is a counted run the same to the last bit. */
 	readonly compile?: boolean;
+	/**
+	 * Whether it has a balloon (virtio): `false` if left out. The guest is then a {@link BallooningV86Guest}, and its system needs
+	 * the modules `virtio_pci` and `virtio_balloon`.
+	 */
+	readonly balloon?: boolean;
 	/** What it boots from. */
 	readonly firmware: V86Firmware;
 }
@@ -95,6 +103,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 	 * @internal
 	 */
 	readonly missing: MissingRam;
+	/** For {@link BallooningV86Guest}. */
+	protected readonly driven: V86Balloon | undefined;
 	readonly #machine: V86Machine;
 	readonly #clock: Clock;
 	readonly #work: PageWork;
@@ -109,7 +119,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 	/** The loop that steps it; a loop that is not the newest ends. */
 	#loop = 0;
 
-	private constructor(machine: V86Machine, missing: MissingRam, ports: Ends, options: V86GuestOptions) {
+	/** For {@link V86Guest.build}. */
+	protected constructor(machine: V86Machine, missing: MissingRam, ports: Ends, options: V86GuestOptions) {
 		this.#machine = machine;
 		this.#clock = options.clock;
 		this.#work = new PageWork(machine);
@@ -127,6 +138,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 		this.state = this.#makeState();
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
 		ports.wake = () => this.#wake();
+		this.driven = this.#makeBalloon();
 	}
 
 	/**
@@ -151,7 +163,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 			onWalk: (address) => missing.onWalk(address),
 		});
 		ports.connect(machine);
-		const guest = new V86Guest(machine, missing, ports, options);
+		const Kind = hardware.balloon === true ? BallooningV86Guest : V86Guest;
+		const guest = new Kind(machine, missing, ports, options);
 		guest.#work.prepare();
 		// The first capture and the first restore run code that was never run: better here than in a switch.
 		const state = guest.#devices.capture();
@@ -220,6 +233,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 			if (this.#status === "paused") return;
 			this.#status = "paused";
 			this.#loop++;
+			this.driven?.stop();
 			this.#open(false);
 			this.#wake();
 		});
@@ -342,6 +356,22 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 		};
 	}
 
+	#makeBalloon(): V86Balloon | undefined {
+		const { balloon: device, pageCount, time } = this.#machine;
+		if (device === undefined) return undefined;
+		return new V86Balloon({
+			...{ device, pageCount, clock: this.#clock, guestNow: () => time.valueMs },
+			within: (work) => {
+				this.#machine.within(work);
+				this.#wake();
+			},
+			isRunning: () => {
+				this.#require("any");
+				return this.#status === "running";
+			},
+		});
+	}
+
 	/** Its work is done in turn with the guest's other work, in the same slices. */
 	#openSender(sentPages: number): PageSender {
 		const sender = this.#work.openSender(sentPages);
@@ -402,42 +432,10 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 	}
 }
 
-/** The host's ends of what comes out of a machine, made before it. */
-class Ends {
-	#machine: V86Machine | undefined;
-	#wake: () => void = () => undefined;
-	readonly serial: SerialPort;
-	readonly network: NetworkCard;
-
-	constructor(report: ReportError) {
-		this.serial = new SerialPort((bytes) => this.#machine?.sendSerial(bytes), report);
-		this.network = new NetworkCard(
-			(frame) => this.#machine?.sendFrame(frame),
-			() => this.#machine?.macAddress ?? "",
-			report,
-		);
-	}
-
-	onSerial(byte: number): void {
-		this.serial.put(byte);
-	}
-
-	onFrame(frame: Uint8Array<ArrayBuffer>): void {
-		this.network.put(frame);
-	}
-
-	onWake(): void {
-		this.#wake();
-	}
-
-	/** What is to happen when an idle machine gets work. */
-	set wake(wake: () => void) {
-		this.#wake = wake;
-	}
-
-	connect(machine: V86Machine): void {
-		this.#machine = machine;
-	}
+/** A v86 guest whose machine has a balloon: `startSelfBallooning` keeps what it does not need out of every move and snapshot. */
+export class BallooningV86Guest extends V86Guest implements BallooningGuest {
+	/** See docs/v86.md. Its guest's system must have booted: {@link GuestError} `no-driver` until then. */
+	readonly balloon: GuestBalloon = this.driven!;
 }
 
 /** What a v86 guest cannot wait for. */
@@ -458,6 +456,7 @@ export function hardwareOf(options: Omit<StartV86GuestOptions, keyof V86GuestOpt
 		vgaMemoryByteLength,
 		time: options.time ?? "real",
 		compile: options.compile ?? true,
+		...(options.balloon === undefined ? {} : { balloon: options.balloon }),
 	};
 	const wrong = hardwareProblem(hardware);
 	if (wrong !== undefined) throw new RangeError(wrong);
@@ -465,7 +464,7 @@ export function hardwareOf(options: Omit<StartV86GuestOptions, keyof V86GuestOpt
 }
 
 /** Why no machine can be built like this, naming the argument; `undefined` if one can. */
-export function hardwareProblem({ memoryByteLength, vgaMemoryByteLength }: V86Hardware): string | undefined {
+export function hardwareProblem({ memoryByteLength, vgaMemoryByteLength, balloon }: V86Hardware): string | undefined {
 	if (
 		!(memoryByteLength >= SMALLEST_MEMORY_BYTES && memoryByteLength <= LARGEST_MEMORY_BYTES) ||
 		memoryByteLength % PAGE_BYTES !== 0
@@ -473,28 +472,6 @@ export function hardwareProblem({ memoryByteLength, vgaMemoryByteLength }: V86Ha
 		return `memoryByteLength: ${memoryByteLength} is no multiple of ${PAGE_BYTES} from ${SMALLEST_MEMORY_BYTES} to ${LARGEST_MEMORY_BYTES}`;
 	if (![18, 19, 20, 21].some((power) => vgaMemoryByteLength === 2 ** power))
 		return `vgaMemoryByteLength: ${vgaMemoryByteLength} is no power of two from 256 KiB to 2 MiB`;
+	if (balloon !== undefined && typeof balloon !== "boolean") return `balloon: '${balloon}' is neither true nor false`;
 	return undefined;
-}
-
-/** What a target has to be like. */
-function layoutOf(machine: V86Machine): GuestLayout {
-	const { pageCount, hardware } = machine;
-	return {
-		kind: "v86",
-		pageBytes: PAGE_BYTES,
-		pageCount,
-		maximumPageCount: pageCount,
-		resources: [],
-		facts: {
-			v86: V86_VERSION,
-			vgaMemory: String(hardware.vgaMemoryByteLength),
-			time: hardware.time,
-			compile: String(hardware.compile),
-			// Its clock goes on where it stopped, and its random numbers come from its memory: every copy draws the same.
-			clock: "carried",
-			random: "seeded",
-			// Whose page tables are not followed: it cannot run while pages are missing.
-			...(machine.usesPae ? { pageTables: "pae" } : {}),
-		},
-	};
 }

@@ -1,9 +1,10 @@
 // One v86 machine, stepped by us: `run()` of v86 is never called, so between two steps nothing of the machine changes, and
 // each return of its main loop is a point where it can be paused.
 //
-// Built without disks: everything of it is RAM and device state. Two machines are alike when RAM size, VGA memory and time
-// mode are; firmware and kernel are in RAM once it has started.
+// Built without disks: everything of it is RAM and device state. Two machines are alike when RAM size, VGA memory, time mode
+// and balloon are; firmware and kernel are in RAM once it has started.
 import { GuestError, PAGE_BYTES } from "../../ports/guest.ts";
+import { BalloonDevice } from "./balloon-device.ts";
 import {
 	CR4_PAE,
 	checkVersion,
@@ -27,6 +28,8 @@ export interface V86Hardware {
 	readonly time: TimeMode;
 	/** Whether guest code is compiled. Ten times as fast; without it a counted machine does the same on every run. */
 	readonly compile: boolean;
+	/** Whether it has a balloon; it has none if left out. */
+	readonly balloon?: boolean;
 }
 
 /** What a machine boots from: put into RAM before its first instruction. */
@@ -101,6 +104,7 @@ export class V86Machine {
 	readonly patched: boolean;
 	readonly exports: V86Exports;
 	readonly cpu: V86Cpu;
+	readonly balloon: BalloonDevice | undefined;
 	readonly #emulator: V86Emulator;
 	readonly #statics: V86Statics;
 	/** Steps since the machine was switched on, wherever it ran. */
@@ -116,6 +120,8 @@ export class V86Machine {
 		this.patched = parts.patched;
 		this.cpu = emulator.v86.cpu;
 		this.#statics = emulator.v86.constructor;
+		const { virtio_balloon: device } = this.cpu.devices;
+		this.balloon = device === undefined ? undefined : new BalloonDevice(this.cpu, device, this.pageCount);
 		if (exports.pageferry_ram !== undefined) exports.pageferry_ram.value = this.ramOffset;
 	}
 
@@ -320,6 +326,7 @@ async function startEmulator(
 			acpi: false,
 			fastboot: true,
 			net_device: { type: "ne2k" },
+			...(hardware.balloon === true ? { virtio_balloon: true } : {}),
 			preserve_mac_from_state_image: true,
 		});
 		await Promise.race([new Promise<void>((ready) => emulator.add_listener("emulator-ready", () => ready())), failure]);

@@ -187,7 +187,11 @@ export class MissingRam {
 	#hookDevices({ cpu }: V86Machine): void {
 		if (this.#hooked) return;
 		this.#hooked = true;
-		const { write_blob: writeBlob, read_blob: readBlob } = cpu;
+		const { write_blob: writeBlob, read_blob: readBlob, zero_memory: zeroMemory } = cpu;
+		cpu.zero_memory = (address, byteLength) => {
+			this.touch(address, byteLength);
+			zeroMemory(address, byteLength);
+		};
 		cpu.write_blob = (blob, offset) => {
 			this.touch(offset, blob.length);
 			writeBlob.call(cpu, blob, offset);

@@ -7,6 +7,7 @@
  *
  * Its layout is a V86Guest's: either moves to either. What is asked while the guest stands still is answered when it goes on.
  */
+import type { BallooningGuest, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { FaultingGuest } from "../../ports/faulting-guest.ts";
 import { GuestError, type GuestState, type Interruptions, PAGE_BYTES, type PauseOptions } from "../../ports/guest.ts";
@@ -49,6 +50,8 @@ export class V86WorkerGuest implements FaultingGuest {
 	readonly faulting: InboxFaults;
 	readonly serial: V86SerialPort;
 	readonly network: V86NetworkCard;
+	/** For {@link BallooningV86WorkerGuest}. */
+	protected readonly driven: GuestBalloon;
 	readonly #worker: WorkerClient;
 	readonly #clock: Clock;
 	readonly #serial: SerialPort;
@@ -59,7 +62,8 @@ export class V86WorkerGuest implements FaultingGuest {
 	#slicesMs: number[] = [];
 	#pauseWaitMs = 0;
 
-	private constructor({ workers, clock, onListenerError }: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+	/** For {@link V86WorkerGuest.build}. */
+	protected constructor({ workers, clock, onListenerError }: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
 		const pageCount = memoryByteLength / PAGE_BYTES;
 		const report = onListenerError ?? throwLater;
 		this.#clock = clock;
@@ -90,6 +94,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		this.pages = new WorkerPages(this.#worker, pageCount);
 		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
 		this.state = this.#makeState();
+		this.driven = balloonIn(this.#worker);
 		this.faulting = new InboxFaults(
 			this.#worker,
 			() => pageCount,
@@ -122,7 +127,8 @@ export class V86WorkerGuest implements FaultingGuest {
 		const { firmware, faulting = false, signal } = made;
 		checkVersion(v86);
 		signal?.throwIfAborted();
-		const guest = new V86WorkerGuest(options, hardware);
+		const Kind = hardware.balloon === true ? BallooningV86WorkerGuest : V86WorkerGuest;
+		const guest = new Kind(options, hardware);
 		const onAbort = (): void => guest.#end(new GuestError("gone", "the set-up was given up", signal?.reason));
 		signal?.addEventListener("abort", onAbort, { once: true });
 		try {
@@ -277,6 +283,24 @@ export class V86WorkerGuest implements FaultingGuest {
 		this.#worker.end(error);
 		this.faulting.fail(error);
 	}
+}
+
+/** A v86 guest in a worker whose machine has a balloon. */
+export class BallooningV86WorkerGuest extends V86WorkerGuest implements BallooningGuest {
+	/** See docs/v86.md. Its guest's system must have booted: {@link GuestError} `no-driver` until then. */
+	readonly balloon: GuestBalloon = this.driven;
+}
+
+/** The balloon is where the machine is: see balloon.ts. */
+function balloonIn(worker: WorkerClient): GuestBalloon {
+	const move = async (pages: number, direction: "inflate" | "deflate"): Promise<Uint32Array> =>
+		(await worker.run("balloon-move", { pages, direction })).moved;
+	return {
+		report: () => worker.run("balloon-report", {}),
+		inflate: (pages) => move(pages, "inflate"),
+		deflate: (pages) => move(pages, "deflate"),
+		out: async () => (await worker.run("balloon-out", {})).bits,
+	};
 }
 
 /** Slices kept between two {@link V86WorkerGuest.takeInterruptions}: two minutes of live work without a pause. */

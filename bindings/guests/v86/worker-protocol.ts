@@ -6,6 +6,7 @@
 //   host ◀── fault | taken | refused ── worker      while pages are missing (../fault-work.ts)
 //
 // A worker that stands still for a page reads no messages: what is asked then is answered when the page has come.
+import type { BalloonReport } from "../../ports/ballooning-guest.ts";
 import type { GuestLayout, PageBits } from "../../ports/guest.ts";
 import type { ErrorRecord } from "../error-record.ts";
 import type { FaultMemory } from "../fault-inbox.ts";
@@ -111,6 +112,12 @@ export interface Jobs {
 	};
 	readonly "put-back": { readonly order: { readonly cursor: number; readonly bits: PageBits }; readonly result: Empty };
 	readonly close: { readonly order: { readonly cursor: number }; readonly result: Empty };
+	readonly "balloon-report": { readonly order: Empty; readonly result: BalloonReport };
+	readonly "balloon-move": {
+		readonly order: { readonly pages: number; readonly direction: "inflate" | "deflate" };
+		readonly result: { readonly moved: Uint32Array };
+	};
+	readonly "balloon-out": { readonly order: Empty; readonly result: { readonly bits: PageBits } };
 	readonly "begin-faults": {
 		readonly order: { readonly shared: FaultMemory; readonly missing: PageBits };
 		readonly result: Empty;

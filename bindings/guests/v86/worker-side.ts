@@ -10,7 +10,7 @@ import { recordError } from "../error-record.ts";
 import { InboxWriter } from "../fault-inbox.ts";
 import { postFaultEvents } from "../fault-work.ts";
 import { bitsByteLength } from "../page-bits.ts";
-import { V86Guest } from "./guest.ts";
+import { BallooningV86Guest, V86Guest } from "./guest.ts";
 import { adoptModule } from "./machine.ts";
 import { V86_PINNED_PAGE } from "./missing-ram.ts";
 import { loadV86 } from "./package.ts";
@@ -108,6 +108,10 @@ class GuestWorker {
 			case "hashes":
 			case "grow":
 				return this.#pageJob(guest, job);
+			case "balloon-report":
+			case "balloon-move":
+			case "balloon-out":
+				return balloonJob(guest, job);
 			default:
 				return this.#cursorJob(guest, job);
 		}
@@ -187,6 +191,22 @@ class GuestWorker {
 
 	#post(message: WorkerMessage, transfer: readonly ArrayBuffer[] = []): void {
 		this.#scope.post(message, transfer);
+	}
+}
+
+async function balloonJob(
+	guest: V86Guest,
+	job: Extract<JobOrder, { readonly name: "balloon-report" | "balloon-move" | "balloon-out" }>,
+): Promise<Jobs["balloon-report" | "balloon-move" | "balloon-out"]["result"]> {
+	if (!(guest instanceof BallooningV86Guest)) throw new TypeError("this guest has no balloon");
+	const { balloon } = guest;
+	switch (job.name) {
+		case "balloon-report":
+			return balloon.report();
+		case "balloon-move":
+			return { moved: await balloon[job.direction](job.pages) };
+		case "balloon-out":
+			return { bits: await balloon.out() };
 	}
 }
 

@@ -116,7 +116,7 @@ export class WrittenPages {
 		return new Uint8Array(this.#machine.exports.memory.buffer, this.#map, this.#machine.pageCount);
 	}
 
-	/** Devices write RAM through four functions of the processor. Wrapped once; they ask whether anybody watches. */
+	/** Devices write RAM through five functions of the processor. Wrapped once; they ask whether anybody watches. */
 	#hookDevices(): void {
 		if (this.#hooked) return;
 		this.#hooked = true;
@@ -126,7 +126,12 @@ export class WrittenPages {
 			const first = Math.floor(address / PAGE_BYTES);
 			this.#note(first, Math.floor((address + byteLength - 1) / PAGE_BYTES) - first + 1);
 		};
-		const { write_blob: writeBlob, write8, write16, write32 } = cpu;
+		const { write_blob: writeBlob, zero_memory: zeroMemory, write8, write16, write32 } = cpu;
+		// A driver that hints at free pages has them zeroed, and so has a machine that is reset.
+		cpu.zero_memory = (address, byteLength) => {
+			noteBytes(address, byteLength);
+			zeroMemory(address, byteLength);
+		};
 		cpu.write_blob = (blob, offset) => {
 			noteBytes(offset, blob.length);
 			writeBlob.call(cpu, blob, offset);
