@@ -34,8 +34,8 @@ export const denoHostFiles: HostFiles = {
 	},
 	async freeBytes(path) {
 		// Deno has no statfs(2); the system's stat has.
-		const order = { args: ["--file-system", "--format=%a %S", path], stderr: "null" } as const;
-		const answer = await new Deno.Command("stat", order).output().catch(() => undefined); // no such program, or not allowed: nothing is known
+		const command = new Deno.Command("stat", { args: ["--file-system", "--format=%a %S", path], stderr: "null" });
+		const answer = await command.output().catch(() => undefined); // no such program, or not allowed: nothing is known
 		if (answer?.success !== true) return undefined;
 		const [blocks, blockBytes] = new TextDecoder().decode(answer.stdout).split(" ").map(Number);
 		return blocks! * blockBytes!;
