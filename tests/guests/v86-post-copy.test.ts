@@ -56,7 +56,10 @@ for (const technique of TECHNIQUES)
 			assert.is(latenciesMs.length, faults);
 			if (technique === "post-copy" && order === "demand paging") assert.ok(faults > 3, `${faults} faults`);
 			assert.ok((touchedPages ?? 0) >= faults, `${touchedPages} pages touched, ${faults} waited for`);
-			assert.ok((result.metrics.paging?.pushedInVain ?? -1) >= 0, "it is known what came in vain");
+			const { owedPages = 0, pushedInVain = -1 } = result.metrics.paging ?? {};
+			// A round that runs beside the guest may send all that it changes: then nothing follows.
+			if (technique === "post-copy") assert.ok(owedPages > 0, "pages have followed");
+			if (owedPages > 0) assert.ok(pushedInVain >= 0, "it is known what came in vain");
 		});
 
 /** A run that goes the same way each time, at the oracle from its 64th step on. */
