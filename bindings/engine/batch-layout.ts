@@ -84,3 +84,20 @@ export class BatchError extends Error {
 		this.pageIndex = page?.pageIndex;
 	}
 }
+
+/**
+ * The pages of a batch that was verified.
+ *
+ * @param batch where words may begin in its buffer
+ */
+export function batchPageIndices(batch: Uint8Array): Uint32Array<ArrayBuffer> {
+	const words = new Uint32Array(batch.buffer, batch.byteOffset, batch.byteLength >>> 2);
+	const indices = new Uint32Array(words[0]!);
+	for (
+		let position = 0, at = BATCH_HEADER_BYTES / 4;
+		position < indices.length;
+		position++, at += BATCH_ENTRY_BYTES / 4
+	)
+		indices[position] = words[at]!;
+	return indices;
+}

@@ -46,4 +46,5 @@ export {
 	type BatchErrorCode,
 	batchHashes,
 	batchLimitBytes,
+	batchPageIndices,
 } from "./batch-layout.ts";

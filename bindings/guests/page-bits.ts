@@ -51,3 +51,12 @@ export function forEachRun(bits: Uint8Array, pageCount: number, run: (first: num
 		}
 	}
 }
+
+/** @returns the pages of a set, ascending */
+export function listPages(bits: Uint8Array, pageCount: number): Uint32Array<ArrayBuffer> {
+	const pages: number[] = [];
+	forEachRun(bits, pageCount, (first, count) => {
+		for (let page = first; page < first + count; page++) pages.push(page);
+	});
+	return Uint32Array.from(pages);
+}

@@ -8,7 +8,7 @@
 import type { BalloonReport, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError, PAGE_BYTES, type PageBits } from "../../ports/guest.ts";
-import { bitsByteLength, countBits, forEachRun } from "../page-bits.ts";
+import { bitsByteLength, countBits, listPages } from "../page-bits.ts";
 import { member, numberMember } from "./json.ts";
 
 /** What the balloon is asked through. */
@@ -91,7 +91,7 @@ export class QemuBalloon implements GuestBalloon {
 		this.#size = size;
 		const after = await this.out();
 		const moved = before.map((byte, at) => (pages > 0 ? after[at]! & ~byte : byte & ~after[at]!));
-		return listOf(moved, this.#host.pageCount);
+		return listPages(moved, this.#host.pageCount);
 	}
 
 	/** QEMU says what the machine has left. */
@@ -113,12 +113,4 @@ export class QemuBalloon implements GuestBalloon {
 			count += isNamed ? -1 : 1;
 		}
 	}
-}
-
-function listOf(bits: Uint8Array, pageCount: number): Uint32Array {
-	const pages: number[] = [];
-	forEachRun(bits, pageCount, (first, count) => {
-		for (let page = first; page < first + count; page++) pages.push(page);
-	});
-	return Uint32Array.from(pages);
 }

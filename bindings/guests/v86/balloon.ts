@@ -9,7 +9,7 @@
 import type { BalloonReport, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { GuestError, PAGE_BYTES, type PageBits } from "../../ports/guest.ts";
-import { forEachRun } from "../page-bits.ts";
+import { listPages } from "../page-bits.ts";
 import type { BalloonDevice } from "./balloon-device.ts";
 
 /** What the balloon is asked through. */
@@ -98,7 +98,7 @@ export class V86Balloon implements GuestBalloon {
 		}
 		const after = device.out();
 		const moved = before.map((byte, at) => (pages > 0 ? after[at]! & ~byte : byte & ~after[at]!));
-		return listOf(moved, pageCount);
+		return listPages(moved, pageCount);
 	}
 
 	/** Resolves when the balloon has this size, will not come further, the guest needs its memory, or is paused. */
@@ -139,12 +139,4 @@ export class V86Balloon implements GuestBalloon {
 			"nothing in the guest drives its balloon (virtio, 1af4:1045): wait until it has booted, and let its system load virtio_pci and virtio_balloon",
 		);
 	}
-}
-
-function listOf(bits: Uint8Array, pageCount: number): Uint32Array {
-	const pages: number[] = [];
-	forEachRun(bits, pageCount, (first, count) => {
-		for (let page = first; page < first + count; page++) pages.push(page);
-	});
-	return Uint32Array.from(pages);
 }

@@ -4,6 +4,7 @@ import type { WorkerThread } from "../../ports/worker.ts";
 import { restoreError } from "../error-record.ts";
 import type { FaultMessage } from "../fault-work.ts";
 import type { FaultedWorker } from "../inbox-faults.ts";
+import { WorkerRequests } from "../worker-requests.ts";
 import type { GuestReport, HostMessage, Jobs, StartOrder, WorkerMessage } from "./worker-protocol.ts";
 
 /** What the client tells its owner. */
@@ -17,18 +18,11 @@ export interface WorkerEvents {
 	onEnd(error: unknown): void;
 }
 
-interface Pending {
-	resolve(value: unknown): void;
-	reject(error: unknown): void;
-}
-
 /** See the head of this file. */
 export class WorkerClient implements FaultedWorker {
 	readonly #thread: WorkerThread;
 	readonly #events: WorkerEvents;
-	readonly #pending = new Map<number, Pending>();
-	#nextId = 1;
-	#ended: Error | undefined;
+	readonly #requests = new WorkerRequests();
 
 	constructor(thread: WorkerThread, events: WorkerEvents) {
 		this.#thread = thread;
@@ -40,7 +34,7 @@ export class WorkerClient implements FaultedWorker {
 
 	/** Set once the worker is of no more use: what every later request rejects with. */
 	get ended(): Error | undefined {
-		return this.#ended;
+		return this.#requests.ended;
 	}
 
 	/** @throws what the guest's building throws */
@@ -62,7 +56,7 @@ export class WorkerClient implements FaultedWorker {
 
 	/** Sends what has no answer. */
 	post(message: Extract<HostMessage, { readonly kind: "serial" | "frame" | "inbox" }>): void {
-		if (this.#ended === undefined) this.#thread.post(message);
+		if (this.ended === undefined) this.#thread.post(message);
 	}
 
 	async beginFaults(...[shared, missing]: Parameters<FaultedWorker["beginFaults"]>): Promise<void> {
@@ -79,10 +73,7 @@ export class WorkerClient implements FaultedWorker {
 
 	/** No more answers: everything pending and everything later rejects with `reason`. The first reason stays. */
 	end(reason: Error): void {
-		this.#ended ??= reason;
-		const waiting = [...this.#pending.values()];
-		this.#pending.clear();
-		for (const { reject } of waiting) reject(this.#ended);
+		this.#requests.end(reason);
 	}
 
 	/** Ends the worker. */
@@ -91,17 +82,7 @@ export class WorkerClient implements FaultedWorker {
 	}
 
 	#send(message: (id: number) => HostMessage, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
-		return new Promise((resolve, reject) => {
-			if (this.#ended !== undefined) return reject(this.#ended);
-			const id = this.#nextId++;
-			this.#pending.set(id, { resolve, reject });
-			try {
-				this.#thread.post(message(id), transfer);
-			} catch (error) {
-				this.#pending.delete(id);
-				reject(error);
-			}
-		});
+		return this.#requests.send((id) => this.#thread.post(message(id), transfer));
 	}
 
 	#receive(message: WorkerMessage): void {
@@ -113,14 +94,13 @@ export class WorkerClient implements FaultedWorker {
 				this.#events.onFrame(message.frame);
 				break;
 			case "reply":
-			case "failure": {
 				this.#events.onReport(message.report);
-				const pending = this.#pending.get(message.id);
-				this.#pending.delete(message.id);
-				if (message.kind === "reply") pending?.resolve(message.value);
-				else pending?.reject(restoreError(message.error));
+				this.#requests.answer(message.id, message.value);
 				break;
-			}
+			case "failure":
+				this.#events.onReport(message.report);
+				this.#requests.fail(message.id, restoreError(message.error));
+				break;
 			default:
 				this.#events.onFaultMessage(message);
 		}

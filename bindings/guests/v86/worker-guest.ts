@@ -14,6 +14,7 @@ import { GuestError, type GuestState, type Interruptions, PAGE_BYTES, type Pause
 import type { WorkerPort } from "../../ports/worker.ts";
 import { InboxFaults } from "../inbox-faults.ts";
 import { throwLater } from "../listeners.ts";
+import { reachPause } from "../worker-pause.ts";
 import { checkVersion } from "./emulator.ts";
 import { hardwareOf, pinnedPages, type StartV86GuestOptions, type V86GuestOptions } from "./guest.ts";
 import { compiledModule, type V86Firmware, type V86Hardware } from "./machine.ts";
@@ -185,26 +186,14 @@ export class V86WorkerGuest implements FaultingGuest {
 		return this.#pausing;
 	}
 
-	async #pause({ deadlineMs, signal }: PauseOptions): Promise<void> {
-		signal?.throwIfAborted();
-		const startedMs = this.#clock.now();
-		const timer = new AbortController();
-		const giveUp = (): void => timer.abort();
-		signal?.addEventListener("abort", giveUp, { once: true });
+	async #pause(options: PauseOptions): Promise<void> {
+		options.signal?.throwIfAborted();
 		this.#status = "pausing";
 		try {
-			const reached = this.#worker.run("pause", {}).then(() => true);
-			const late = this.#clock.sleep(deadlineMs, timer.signal).then(
-				() => false,
-				() => false,
-			);
-			if (!(await Promise.race([reached, late]))) {
-				reached.catch(() => undefined); // the caller learns of the deadline instead
-				signal?.throwIfAborted();
-				throw new GuestError("pause-deadline", `the guest's step did not end within ${deadlineMs} ms; it runs on`);
-			}
+			const reached = this.#worker.run("pause", {});
+			const waitedMs = await reachPause(reached, this.#clock, options, "the guest's step did not end");
 			this.#status = "paused";
-			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, this.#clock.now() - startedMs);
+			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, waitedMs);
 		} catch (error) {
 			// A pause that is reached late is undone: the worker sees both messages in this order.
 			if (this.#worker.ended === undefined) {
@@ -212,9 +201,6 @@ export class V86WorkerGuest implements FaultingGuest {
 				this.#status = "running";
 			}
 			throw error;
-		} finally {
-			signal?.removeEventListener("abort", giveUp);
-			timer.abort();
 		}
 	}
 

@@ -1,12 +1,5 @@
 // Pages and dirty log of a v86 guest in a worker, seen from the host: every call is a job there.
-import {
-	BATCH_ENTRY_BYTES,
-	BATCH_HEADER_BYTES,
-	BATCH_LIMIT_PAGES,
-	BatchError,
-	batchHashes,
-	batchLimitBytes,
-} from "../../engine/batch.ts";
+import { BATCH_LIMIT_PAGES, BatchError, batchHashes, batchLimitBytes, batchPageIndices } from "../../engine/batch.ts";
 import type {
 	AppliedPages,
 	DirtyCursor,
@@ -57,7 +50,7 @@ export class WorkerPages implements GuestPages {
 			returned = result.buffer;
 			if (result.refused !== undefined) throw restoreError(result.refused);
 			const installed = new Uint8Array(returned, 0, byteLength);
-			const pageIndices = pagesIn(installed);
+			const pageIndices = batchPageIndices(installed);
 			return { pageIndices, hashes: batchHashes(installed, pageIndices.length) };
 		} finally {
 			if (lent) giveBack(returned ?? buffer);
@@ -71,14 +64,6 @@ export class WorkerPages implements GuestPages {
 	async grow(pageCount: number): Promise<void> {
 		await this.#worker.run("grow", { pageCount });
 	}
-}
-
-/** Pages of a batch that was verified. */
-function pagesIn(batch: Uint8Array<ArrayBuffer>): Uint32Array {
-	const view = new DataView(batch.buffer);
-	return Uint32Array.from({ length: view.getUint32(0, true) }, (_, position) =>
-		view.getUint32(BATCH_HEADER_BYTES + position * BATCH_ENTRY_BYTES, true),
-	);
 }
 
 /** See the head of this file. */

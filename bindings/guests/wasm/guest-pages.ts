@@ -1,13 +1,6 @@
 // The pages of a wasm guest, seen from the host: every call is a job in the guest's worker. Batches travel in buffers of a
 // pool, by transfer.
-import {
-	BATCH_ENTRY_BYTES,
-	BATCH_HEADER_BYTES,
-	BATCH_LIMIT_PAGES,
-	BatchError,
-	batchHashes,
-	batchLimitBytes,
-} from "../../engine/batch.ts";
+import { BATCH_LIMIT_PAGES, BatchError, batchHashes, batchLimitBytes, batchPageIndices } from "../../engine/batch.ts";
 import type { AppliedPages, EncodedBatch, EncodeOptions, PageBatch } from "../../ports/guest.ts";
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
 import { BufferPool } from "../buffer-pool.ts";
@@ -103,7 +96,7 @@ export class WasmGuestPages implements PromptPages {
 			returned = result.buffer;
 			if (result.refused !== undefined) throw restoreError(result.refused);
 			const installed = new Uint8Array(returned, 0, byteLength);
-			const pageIndices = tableIndices(installed);
+			const pageIndices = batchPageIndices(installed);
 			return { pageIndices, hashes: batchHashes(installed, pageIndices.length) };
 		} finally {
 			if (lent) giveBack(returned ?? buffer);
@@ -142,17 +135,4 @@ function batchOf(
 			held = undefined;
 		},
 	};
-}
-
-/** The page indices of a batch that was verified, at the start of its buffer. */
-function tableIndices(batch: Uint8Array<ArrayBuffer>): Uint32Array {
-	const words = new Uint32Array(batch.buffer, 0, batch.byteLength >>> 2);
-	const indices = new Uint32Array(words[0]!);
-	for (
-		let position = 0, at = BATCH_HEADER_BYTES / 4;
-		position < indices.length;
-		position++, at += BATCH_ENTRY_BYTES / 4
-	)
-		indices[position] = words[at]!;
-	return indices;
 }

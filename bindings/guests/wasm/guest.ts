@@ -22,6 +22,7 @@ import type { RestoreNotice, ToldGuest } from "../../ports/told-guest.ts";
 import type { WorkerPort } from "../../ports/worker.ts";
 import { HeldOutput } from "../held-output.ts";
 import { InboxFaults } from "../inbox-faults.ts";
+import { reachPause } from "../worker-pause.ts";
 import { CallQueue, callErrorAfterDiscard } from "./call-queue.ts";
 import { keepCode, recallCode } from "./code-cache.ts";
 import type { TrackerName } from "./dirty-tracker.ts";
@@ -302,27 +303,15 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 		return this.#pausing;
 	}
 
-	async #pause({ deadlineMs, signal }: PauseOptions): Promise<void> {
-		signal?.throwIfAborted();
-		const startMs = this.#clock.now();
-		const timer = new AbortController();
-		const giveUp = (): void => timer.abort();
-		signal?.addEventListener("abort", giveUp, { once: true });
+	async #pause(options: PauseOptions): Promise<void> {
+		options.signal?.throwIfAborted();
 		this.#status = "pausing";
 		this.#calls.hold();
 		try {
-			const reached = this.#worker.request({ kind: "pause" }).then(() => true);
-			const late = this.#clock.sleep(deadlineMs, timer.signal).then(
-				() => false,
-				() => false,
-			);
-			if (!(await Promise.race([reached, late]))) {
-				reached.catch(() => undefined); // the caller learns of the deadline instead
-				signal?.throwIfAborted();
-				throw new GuestError("pause-deadline", `no call boundary within ${deadlineMs} ms; the guest runs on`);
-			}
+			const reached = this.#worker.request({ kind: "pause" });
+			const waitedMs = await reachPause(reached, this.#clock, options, "no call boundary");
 			this.#status = "paused";
-			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, this.#clock.now() - startMs);
+			this.#pauseWaitMs = Math.max(this.#pauseWaitMs, waitedMs);
 		} catch (error) {
 			// A pause point that is reached late is undone: the worker sees both messages in this order.
 			if (this.#worker.ended === undefined) {
@@ -331,9 +320,6 @@ export class WasmGuest implements CalledGuest, GatedGuest, StandbyGuest, ToldGue
 				this.#calls.release();
 			}
 			throw error;
-		} finally {
-			signal?.removeEventListener("abort", giveUp);
-			timer.abort();
 		}
 	}
 

@@ -2,6 +2,7 @@
 import type { WorkerThread } from "../../ports/worker.ts";
 import type { FaultMessage } from "../fault-work.ts";
 import type { FaultedWorker } from "../inbox-faults.ts";
+import { WorkerRequests } from "../worker-requests.ts";
 import { restoreError } from "./errors.ts";
 import type { Answers, HostMessage, JobOrder, Jobs, WorkerMessage, WorkReport } from "./protocol.ts";
 
@@ -22,11 +23,6 @@ export interface WorkerEvents {
 	onEnd(error: unknown): void;
 }
 
-interface Pending {
-	resolve(value: unknown): void;
-	reject(error: unknown): void;
-}
-
 /**
  * @returns the same elements in a buffer of just their size. Cloning a view clones all of the buffer behind it, which for
  *   a list in an engine's memory is that whole memory.
@@ -40,9 +36,7 @@ export function compact<View extends Uint8Array | Uint32Array>(view: View): View
 export class WorkerClient {
 	readonly #thread: WorkerThread;
 	readonly #events: WorkerEvents;
-	readonly #pending: Map<number, Pending> = new Map();
-	#nextId = 1;
-	#ended: Error | undefined;
+	readonly #requests = new WorkerRequests();
 	/** Called before each message: a worker that waits on shared memory must be let go first. */
 	beforePost: () => void = () => undefined;
 
@@ -56,22 +50,22 @@ export class WorkerClient {
 
 	/** Set once the worker is of no more use: what every later request rejects with. */
 	get ended(): Error | undefined {
-		return this.#ended;
+		return this.#requests.ended;
 	}
 
 	/** Whether nothing waits for an answer, calls of the program aside. */
 	get isIdle(): boolean {
-		return this.#pending.size === 0;
+		return this.#requests.isIdle;
 	}
 
 	/** An id for a call, whose answer comes by {@link WorkerEvents.onCallSettled}. */
 	takeId(): number {
-		return this.#nextId++;
+		return this.#requests.takeId();
 	}
 
 	/** Sends what has no answer of its own. @throws what cloning the message throws */
 	post(message: HostMessage): void {
-		if (this.#ended !== undefined) return;
+		if (this.ended !== undefined) return;
 		this.beforePost();
 		this.#thread.post(message);
 	}
@@ -93,10 +87,7 @@ export class WorkerClient {
 
 	/** No more answers: everything pending and everything later rejects with `reason`. The first reason stays. */
 	end(reason: Error): void {
-		this.#ended ??= reason;
-		const waiting = [...this.#pending.values()];
-		this.#pending.clear();
-		for (const { reject } of waiting) reject(this.#ended);
+		this.#requests.end(reason);
 	}
 
 	/** Ends the worker. */
@@ -106,17 +97,9 @@ export class WorkerClient {
 	}
 
 	#send(message: (id: number) => HostMessage, transfer: readonly ArrayBuffer[]): Promise<unknown> {
-		return new Promise((resolve, reject) => {
-			if (this.#ended !== undefined) return reject(this.#ended);
-			const id = this.#nextId++;
-			this.#pending.set(id, { resolve, reject });
-			try {
-				this.beforePost();
-				this.#thread.post(message(id), transfer);
-			} catch (error) {
-				this.#pending.delete(id);
-				reject(error);
-			}
+		return this.#requests.send((id) => {
+			this.beforePost();
+			this.#thread.post(message(id), transfer);
 		});
 	}
 
@@ -134,11 +117,8 @@ export class WorkerClient {
 			return;
 		}
 		this.#events.onReport(message.report);
-		const pending = this.#pending.get(message.id);
-		if (pending === undefined) return;
-		this.#pending.delete(message.id);
-		if (message.kind === "reply") pending.resolve(message.value);
-		else pending.reject(restoreError(message.error));
+		if (message.kind === "reply") this.#requests.answer(message.id, message.value);
+		else this.#requests.fail(message.id, restoreError(message.error));
 	}
 }
 
