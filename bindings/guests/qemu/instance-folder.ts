@@ -86,9 +86,12 @@ async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
 			const line = await files.read(`/proc/${name}/cmdline`);
 			const text = line === undefined ? "" : new TextDecoder().decode(line);
 			if (!text.includes(folder) || !STARTED_BY_US.test(text)) continue;
+			const startTicks = await startTicksOf(files, Number(name));
+			if (startTicks === undefined) continue;
 			files.kill(Number(name));
-			// Its command line goes before its sockets do: a port that it listens on is free when it is a zombie, or gone.
-			while ((await startTicksOf(files, Number(name))) !== undefined);
+			// Its command line goes before its sockets do: a port that it listens on is free when it is a zombie, or gone. Its
+			// number may be another's by then.
+			while ((await startTicksOf(files, Number(name))) === startTicks);
 			found++;
 		}
 		if (found === 0) return;
