@@ -1,7 +1,8 @@
 // Runs every suite of tests/ in a process of its own, on Node (bundled by esbuild) and on Deno (from the sources),
 // and ends in `N passed, N failed`. A file is `name.test.ts` (both runtimes), `name.node.test.ts` or `name.deno.test.ts`.
-//   node tests/run.mjs [--runtime node|deno|all] [--node PATH] [--jobs N] [--limit SECONDS] [filter…]
+//   node tests/run.mjs [--runtime node|deno|all] [--node PATH] [--jobs N] [--limit SECONDS] [--repeat N] [filter…]
 // A suite that does not finish within its limit, crashes, or prints no count is one failure: nothing passes by silence.
+// `--repeat` runs everything N times in a row, to find what fails now and then: a round with a failure is the last.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,6 +23,7 @@ const { values: options, positionals: filters } = parseArgs({
 		jobs: { type: "string", default: "2" },
 		// The slowest suite (processes) takes under 60 s on 2 cores; a hung one must still end.
 		limit: { type: "string", default: "300" },
+		repeat: { type: "string", default: "1" },
 	},
 });
 const SUITE_LIMIT_MS = Number(options.limit) * 1000;
@@ -120,8 +122,8 @@ async function main() {
 	}
 	let passed = 0;
 	let failed = 0;
-	const next = async () => {
-		for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+	const next = async (queue) => {
+		for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
 			const started = performance.now();
 			const result = await runSuite(job.command, job.args);
 			passed += result.passed;
@@ -136,7 +138,14 @@ async function main() {
 					if (/skip|seed/i.test(line) && !/^\s*Skipped:\s+0$/.test(line)) console.log(`     ${line.trim()}`);
 		}
 	};
-	await Promise.all(Array.from({ length: Number(options.jobs) }, next));
+	const rounds = Number(options.repeat);
+	for (let round = 1; round <= rounds && failed === 0; round++) {
+		const queue = [...jobs];
+		const started = performance.now();
+		await Promise.all(Array.from({ length: Number(options.jobs) }, () => next(queue)));
+		const seconds = ((performance.now() - started) / 1000).toFixed(0);
+		if (rounds > 1) console.log(`round ${round} of ${rounds}: ${passed} passed so far, ${failed} failed, ${seconds} s`);
+	}
 	console.log(`${passed} passed, ${failed} failed`);
 	process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 }
