@@ -2,6 +2,7 @@
 // and ends in `N passed, N failed`. A file is `name.test.ts` (both runtimes), `name.node.test.ts` or `name.deno.test.ts`.
 //   node tests/run.mjs [--runtime node|deno|all] [--node PATH] [--jobs N] [--limit SECONDS] [--repeat N] [filter…]
 // A suite that does not finish within its limit, crashes, or prints no count is one failure: nothing passes by silence.
+// It is ended with everything it has started, and so are all when this process is told to end.
 // `--repeat` runs everything N times in a row, to find what fails now and then: a round with a failure is the last.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
@@ -78,19 +79,39 @@ async function bundle(files) {
 	return new Map(files.map((file) => [file, join(outdir, `${flat(file)}.js`)]));
 }
 
+/** Suites that run now. */
+const running = new Set();
+/** Where QEMU guests of the tests have their memory: see tests/qemu/stage.ts. */
+const SHARED_MEMORY = "/dev/shm";
+
+/** Ends a suite and all its processes, and removes the memory of its QEMU guests: it can't do so itself any more. */
+function end({ pid }) {
+	try {
+		process.kill(-pid, "SIGKILL");
+	} catch (error) {
+		if (error.code !== "ESRCH") throw error; // it has ended
+	}
+	for (const name of existsSync(SHARED_MEMORY) ? readdirSync(SHARED_MEMORY) : [])
+		if (name.startsWith(`pageferry-test-${pid}-`))
+			rmSync(join(SHARED_MEMORY, name), { recursive: true, force: true, maxRetries: 3 });
+}
+
 function runSuite(command, args) {
 	return new Promise((resolve) => {
-		const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+		// A process group of its own, to be ended as one.
+		const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], detached: true });
+		running.add(child);
 		let output = "";
 		const timer = setTimeout(() => {
 			output += `\nno end within ${SUITE_LIMIT_MS} ms`;
-			child.kill("SIGKILL");
+			end(child);
 		}, SUITE_LIMIT_MS);
 		child.stdout.on("data", (chunk) => (output += chunk));
 		child.stderr.on("data", (chunk) => (output += chunk));
 		child.on("error", (error) => (output += `\n${error.stack}`));
 		child.on("close", (code, signal) => {
 			clearTimeout(timer);
+			running.delete(child);
 			const count = /^(\d+) passed, (\d+) failed$/m.exec(output);
 			const passed = Number(count?.[1] ?? 0);
 			let failed = Number(count?.[2] ?? 0);
@@ -101,6 +122,11 @@ function runSuite(command, args) {
 }
 
 async function main() {
+	for (const [signal, number] of Object.entries({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }))
+		process.on(signal, () => {
+			for (const child of running) end(child);
+			process.exit(128 + number);
+		});
 	const jobs = [];
 	if (options.runtime !== "deno") {
 		const bundles = await bundle(suites("node"));
