@@ -1,32 +1,25 @@
 /**
- * A guest without contents, for guests of any size: each page has a version instead of bytes, a batch is a few real bytes
- * that are charged as what those pages would be on the wire, and a workload model writes. Time is virtual.
+ * A guest without contents, for guests of any size: each page has a version instead of bytes (`synthetic-memory.ts`), a batch
+ * is a few real bytes that are charged as what those pages would be on the wire, and a workload model writes. Time is virtual.
  *
- * Invariants: the dirty log is exact; version 0 is the zero page; a page's hash stands for (page, version), so digests and
- * verification work as with real memory; after `pause` nothing changes. By option pages written through {@link
+ * Invariants: the dirty log is exact; after `pause` nothing changes. By option pages written through {@link
  * SyntheticGuest.write} keep their bytes.
  */
-import { BatchError } from "../engine/batch.ts";
-import { createEngine, type Engine } from "../engine/engine.ts";
-import { hash64 } from "../engine/hash.ts";
-import type { FaultControl, FaultingGuest, InstalledPages } from "../ports/faulting-guest.ts";
+import type { FaultControl, FaultingGuest } from "../ports/faulting-guest.ts";
 import {
-	type AppliedPages,
-	type EncodedBatch,
 	GuestError,
 	type GuestLayout,
 	type GuestPages,
 	type GuestState,
 	type Interruptions,
 	PAGE_BYTES,
-	type PageBatch,
 	type PageBits,
 } from "../ports/guest.ts";
 import type { OrderedGuest } from "../ports/ordered-guest.ts";
 import { GuestCpu, type GuestCpuOptions, type PageCosts } from "./guest-cpu.ts";
 import { MissingSet } from "./missing-set.ts";
-import { type BatchContents, decodeBatch, encodeBatch, hashInto, hashPages, NO_CONTENTS } from "./synthetic-batch.ts";
 import { SyntheticDirtyLog } from "./synthetic-dirty-log.ts";
+import { SyntheticMemory } from "./synthetic-memory.ts";
 import type { EventClock, Scheduled } from "./virtual-clock.ts";
 import { idleWorkload, type PagedRun, type Workload, type WorkloadGuest } from "./workload.ts";
 
@@ -49,14 +42,6 @@ export interface SyntheticGuestOptions {
 	readonly recentFirst?: () => Uint32Array<ArrayBuffer>;
 }
 
-/** A raw page in an engine's batch. */
-const RAW_PAGE_BYTES: number = PAGE_BYTES + 24;
-const ZERO_PAGE_BYTES = 24;
-const HEADER_BYTES = 16;
-
-/** One engine for all checksums of the lab: it keeps nothing from one call to the next. */
-let checksums: Engine | undefined;
-
 /** See the head of this file. */
 export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGuest {
 	readonly kind = "synthetic";
@@ -69,9 +54,8 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	readonly cpu: GuestCpu | undefined;
 	readonly order: OrderedGuest["order"];
 	readonly #options: SyntheticGuestOptions;
-	readonly #contents = new Map<number, Uint8Array>();
+	readonly #memory: SyntheticMemory;
 	readonly #maximumPageCount: number;
-	#versions: Uint32Array<ArrayBuffer>;
 	#status: "running" | "paused" | "gone";
 	#workload: Workload = idleWorkload;
 	#paged: PagedRun | undefined;
@@ -81,15 +65,12 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	#state: Uint8Array<ArrayBuffer> = new Uint8Array(64);
 
 	constructor(options: SyntheticGuestOptions, status: "running" | "paused" = "running") {
-		const { clock, pageCount, maximumPageCount = pageCount, filled = false, recentFirst } = options;
-		if (!Number.isInteger(pageCount) || pageCount < 1)
-			throw new RangeError(`pageCount: must be an integer from 1, got ${pageCount}`);
+		const { clock, pageCount, maximumPageCount = pageCount, recentFirst } = options;
+		this.#memory = new SyntheticMemory(options);
 		this.#options = options;
 		this.clock = clock;
 		this.cpu = options.cpu === undefined ? undefined : new GuestCpu(options.cpu);
 		this.#maximumPageCount = Math.max(pageCount, maximumPageCount);
-		this.#versions = new Uint32Array(pageCount);
-		if (filled) this.#versions.fill(1);
 		this.#status = status;
 		this.#workedUntilMs = clock.now();
 		this.missing = new MissingSet(() => clock.now());
@@ -114,7 +95,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 
 	/** Pages it has now. */
 	get pageCount(): number {
-		return this.#versions.length;
+		return this.#memory.pageCount;
 	}
 
 	get running(): boolean {
@@ -158,20 +139,21 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 
 	/** A workload writes a page. */
 	touchWrite(page: number): void {
-		this.#versions[page]!++;
+		this.#memory.versions[page]!++;
 		this.dirty.mark(page);
 	}
 
 	/** The versions, for a workload's inner loop. */
 	get versions(): Uint32Array<ArrayBuffer> {
-		return this.#versions;
+		return this.#memory.versions;
 	}
 
 	/** Gives up pages, as a balloon or a kernel that clears them would: they are zero again. */
 	clearPages(firstPage: number, pageCount: number): void {
 		this.catchUp();
+		const { versions } = this.#memory;
 		for (let page = firstPage; page < firstPage + pageCount; page++) {
-			this.#versions[page] = 0;
+			versions[page] = 0;
 			this.dirty.mark(page);
 		}
 	}
@@ -179,27 +161,13 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 	/** Writes bytes. @throws {GuestError} unless it runs; TypeError for a guest without contents; RangeError. */
 	write(byteOffset: number, bytes: Uint8Array): void {
 		this.#require("running");
-		if (this.#options.contents !== true) throw new TypeError("this guest keeps no contents");
-		const end = byteOffset + bytes.byteLength;
-		if (byteOffset < 0 || end > this.pageCount * PAGE_BYTES) throw new RangeError(`byteOffset: ${byteOffset}`);
-		for (let at = byteOffset; at < end; ) {
-			const page = Math.floor(at / PAGE_BYTES);
-			const until = Math.min(end, (page + 1) * PAGE_BYTES);
-			this.#page(page).set(bytes.subarray(at - byteOffset, until - byteOffset), at - page * PAGE_BYTES);
-			this.touchWrite(page);
-			at = until;
-		}
+		this.#memory.write(byteOffset, bytes, (page) => this.touchWrite(page));
 	}
 
 	/** Reads bytes of a guest with contents. */
 	read(byteOffset: number, byteLength: number): Uint8Array<ArrayBuffer> {
 		this.#require("any");
-		const bytes = new Uint8Array(byteLength);
-		for (let i = 0; i < byteLength; i++) {
-			const page = Math.floor((byteOffset + i) / PAGE_BYTES);
-			bytes[i] = this.#contents.get(page)?.[(byteOffset + i) % PAGE_BYTES] ?? 0;
-		}
-		return bytes;
+		return this.#memory.read(byteOffset, byteLength);
 	}
 
 	/** Adds zero pages while running. */
@@ -231,8 +199,7 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		this.#stopPaged();
 		this.#status = "gone";
 		this.#wantCpu();
-		this.#versions = new Uint32Array(0);
-		this.#contents.clear();
+		this.#memory.clear();
 		return Promise.resolve();
 	}
 
@@ -262,14 +229,6 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		this.#paged = undefined;
 	}
 
-	#page(page: number): Uint8Array {
-		const known = this.#contents.get(page);
-		if (known !== undefined) return known;
-		const fresh = new Uint8Array(PAGE_BYTES);
-		this.#contents.set(page, fresh);
-		return fresh;
-	}
-
 	#makePages(): GuestPages {
 		const guest = this;
 		return {
@@ -281,20 +240,29 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 				return this.#onPages(
 					"encodeMsPerPage",
 					() => pageIndices.length,
-					() => this.#encode(pageIndices),
+					() => {
+						this.catchUp();
+						return this.#memory.encode(pageIndices);
+					},
 				);
 			},
 			apply: (batch) =>
 				this.#onPages(
 					"applyMsPerPage",
-					() => this.#decode(batch).pageIndices.length,
-					() => this.#apply(batch),
+					() => this.#memory.decode(batch).pageIndices.length,
+					() => {
+						this.#require("paused");
+						return this.#memory.apply(batch);
+					},
 				),
 			hashes: (firstPage, pageCount) =>
 				this.#onPages(
 					"hashMsPerPage",
 					() => pageCount,
-					() => this.#hashes(firstPage, pageCount),
+					() => {
+						this.catchUp();
+						return this.#memory.hashes(firstPage, pageCount);
+					},
 				),
 			grow: (pageCount) => this.#do(() => this.#resize(pageCount)),
 		};
@@ -335,8 +303,8 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 			install: (batch, taken) =>
 				this.#onPages(
 					"applyMsPerPage",
-					() => this.#decode(batch).pageIndices.length,
-					() => this.#install(batch, taken),
+					() => this.#memory.decode(batch).pageIndices.length,
+					() => this.#memory.install(batch, this.missing, taken),
 				),
 			end: () =>
 				this.#do(() => {
@@ -349,98 +317,12 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		};
 	}
 
-	#encode(pageIndices: Uint32Array<ArrayBuffer>): PageBatch {
-		this.catchUp();
-		const versions = new Uint32Array(pageIndices.length);
-		const known = this.#versions;
-		let zeroPages = 0;
-		for (let i = 0; i < pageIndices.length; i++) {
-			const page = pageIndices[i]!;
-			if (page >= known.length) throw new RangeError(`pageIndices: page ${page} of ${known.length}`);
-			const version = known[page]!;
-			versions[i] = version;
-			if (version === 0) zeroPages++;
-		}
-		const contents: BatchContents = { pageIndices, versions, contents: this.#contentsOf(pageIndices, versions) };
-		const bytes = encodeBatch(contents, this.#options.contents === true);
-		const { wireBytesPerPage = RAW_PAGE_BYTES } = this.#options;
-		const full = pageIndices.length - zeroPages;
-		return {
-			bytes,
-			checksum: checksum(bytes),
-			pageIndices,
-			hashes: hashPages(pageIndices, versions),
-			zeroPages,
-			wireByteLength: Math.round(HEADER_BYTES + full * wireBytesPerPage + zeroPages * ZERO_PAGE_BYTES),
-			release: () => undefined,
-		};
-	}
-
-	#contentsOf(pageIndices: Uint32Array, versions: Uint32Array): ReadonlyMap<number, Uint8Array> {
-		if (this.#contents.size === 0) return NO_CONTENTS;
-		const kept = new Map<number, Uint8Array>();
-		for (const [i, page] of pageIndices.entries()) {
-			const content = this.#contents.get(page);
-			if (content !== undefined && versions[i]! > 0) kept.set(page, content);
-		}
-		return kept;
-	}
-
-	#decode(batch: EncodedBatch): BatchContents {
-		if (checksum(batch.bytes) !== batch.checksum) throw new BatchError("bad-checksum");
-		return decodeBatch(batch.bytes, this.pageCount);
-	}
-
-	#apply(batch: EncodedBatch): AppliedPages {
-		this.#require("paused");
-		const decoded = this.#decode(batch);
-		const { pageIndices, versions, contents } = decoded;
-		if (contents.size === 0 && this.#contents.size === 0) {
-			const known = this.#versions;
-			for (let i = 0; i < pageIndices.length; i++) known[pageIndices[i]!] = versions[i]!;
-		} else for (let i = 0; i < pageIndices.length; i++) this.#put(decoded, i);
-		return { pageIndices, hashes: hashPages(pageIndices, versions) };
-	}
-
-	#install(batch: EncodedBatch, taken: () => void): InstalledPages {
-		const decoded = this.#decode(batch);
-		const fresh: number[] = [];
-		for (const [i, page] of decoded.pageIndices.entries()) if (this.missing.has(page)) fresh.push(i);
-		for (const i of fresh) this.#put(decoded, i);
-		taken();
-		for (const i of fresh) this.missing.arrived(decoded.pageIndices[i]!);
-		const pageIndices = Uint32Array.from(fresh, (i) => decoded.pageIndices[i]!);
-		const versions = Uint32Array.from(fresh, (i) => decoded.versions[i]!);
-		return {
-			pageIndices,
-			hashes: hashPages(pageIndices, versions),
-			duplicates: decoded.pageIndices.length - fresh.length,
-		};
-	}
-
-	#put({ pageIndices, versions, contents }: BatchContents, i: number): void {
-		const page = pageIndices[i]!;
-		this.#versions[page] = versions[i]!;
-		const content = contents.get(page);
-		if (content !== undefined) this.#contents.set(page, content);
-		else if (this.#contents.size > 0) this.#contents.delete(page);
-	}
-
-	#hashes(firstPage: number, pageCount: number): Uint8Array {
-		this.catchUp();
-		const words = new Uint32Array(pageCount * 4);
-		for (let i = 0; i < pageCount; i++) hashInto(words, i * 4, firstPage + i, this.#versions[firstPage + i]!);
-		return new Uint8Array(words.buffer);
-	}
-
 	#resize(pageCount: number): void {
 		if (pageCount > this.#maximumPageCount)
 			throw new GuestError("too-large", `${pageCount} pages, at most ${this.#maximumPageCount}`);
 		const before = this.pageCount;
 		if (pageCount <= before) return;
-		const grown = new Uint32Array(pageCount);
-		grown.set(this.#versions);
-		this.#versions = grown;
+		this.#memory.grow(pageCount);
 		for (let page = before; page < pageCount; page++) this.dirty.mark(page);
 	}
 
@@ -455,9 +337,4 @@ export class SyntheticGuest implements FaultingGuest, OrderedGuest, WorkloadGues
 		this.#require("any");
 		return work();
 	}
-}
-
-function checksum(bytes: Uint8Array): bigint {
-	checksums ??= createEngine();
-	return hash64(checksums, bytes);
 }
