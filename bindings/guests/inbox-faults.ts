@@ -38,6 +38,8 @@ const NO_FAULTS: FaultReport = { faults: 0, minorFaults: 0, blockedMs: 0, latenc
 
 /** See the head of this file. */
 export class InboxFaults implements FaultControl {
+	/** See FaultControl: where the worker keeps the order of what it is told. */
+	readonly inOrder: boolean;
 	readonly #worker: FaultedWorker;
 	readonly #pageCount: () => number;
 	readonly #now: () => number;
@@ -56,9 +58,15 @@ export class InboxFaults implements FaultControl {
 
 	/**
 	 * @param pageCount of the guest now. @param now the time in ms
-	 * @param pinned pages that cannot be waited for; none if left out
+	 * @param kind - `pinned`: pages that cannot be waited for, none if left out; `inOrder`: see FaultControl
 	 */
-	constructor(worker: FaultedWorker, pageCount: () => number, now: () => number, pinned?: () => PageBits) {
+	constructor(
+		worker: FaultedWorker,
+		pageCount: () => number,
+		now: () => number,
+		{ pinned, inOrder = false }: { readonly pinned?: () => PageBits; readonly inOrder?: boolean } = {},
+	) {
+		this.inOrder = inOrder;
 		this.#pinned = pinned ?? (() => new Uint8Array(bitsByteLength(pageCount())));
 		this.#worker = worker;
 		this.#pageCount = pageCount;

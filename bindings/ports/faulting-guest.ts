@@ -36,6 +36,11 @@ export function leavingOf(guest: Guest): LeaveControl | undefined {
 /** Missing pages of one guest. */
 export interface FaultControl extends LeaveControl {
 	/**
+	 * Set: what a paused target is told by `pages.apply`, `state.restore`, {@link begin} and {@link end} takes effect in the order
+	 * of the calls, whether or not the answers are waited for in between. A guest in a worker then wakes up once for a switch.
+	 */
+	readonly inOrder?: boolean;
+	/**
 	 * On a paused target: these pages are missing from now on.
 	 * @param onFault - called once per page and touch that has to wait, on this side's thread, while the guest is stopped.
 	 */

@@ -102,12 +102,16 @@ export class DeviceState {
 		this.#machine.steps = at(7);
 		this.#machine.randomState = at(8) | 0 || 1;
 		this.#machine.within(() => {
-			cpu.unpack_memory = () => undefined;
+			const { vga } = cpu.devices;
+			cpu.unpack_memory = nothing;
+			// Draws each character on a screen that no machine here has, and tells listeners that there are none of.
+			vga.text_mode_redraw = nothing;
 			const emptied = fillMissingBars(cpu);
 			try {
 				cpu.set_state(devices);
 			} finally {
 				delete cpu.unpack_memory;
+				delete vga.text_mode_redraw;
 				emptied();
 			}
 			const words = new DataView(exports.memory.buffer);
@@ -150,6 +154,8 @@ class GraphicsWrites {
 
 /** 0xA0000 to 0xBFFFF, in windows of 128 KiB. */
 const GRAPHICS_WINDOW = 0xa0000 >>> 17;
+
+const nothing = (): undefined => undefined;
 
 const noMemory = (): unknown => ({
 	packed_memory: new Uint8Array(0),

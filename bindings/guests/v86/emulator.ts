@@ -70,7 +70,7 @@ export interface V86Cpu extends V86Device {
 		readonly uart0: { input: number[] };
 		readonly rtc: { last_update: number; rtc_time: number };
 		readonly pci: { readonly devices: readonly ({ readonly pci_bars: unknown[] } | undefined)[] };
-		readonly vga: V86Device & { readonly vga_memory: Uint8Array };
+		readonly vga: V86Device & { readonly vga_memory: Uint8Array; text_mode_redraw?: unknown };
 		readonly net: { readonly mac: Uint8Array; readonly memory: Uint8Array };
 		readonly virtio_balloon?: V86BalloonDevice;
 	};

@@ -100,7 +100,7 @@ export class V86WorkerGuest implements FaultingGuest {
 			this.#worker,
 			() => pageCount,
 			() => clock.now(),
-			() => pinnedPages(pageCount),
+			{ pinned: () => pinnedPages(pageCount), inOrder: true },
 		);
 	}
 

@@ -30,6 +30,8 @@ class GuestWorker {
 	readonly #cursors = new Map<number, DirtyCursor>();
 	#nextCursor = 1;
 	#guest: V86Guest | undefined;
+	/** Settles when the last of what keeps its order has been done; never rejects. */
+	#last: Promise<unknown> = Promise.resolve();
 
 	constructor(scope: WorkerScope, files: Pick<HostFiles, "read">) {
 		this.#scope = scope;
@@ -90,6 +92,45 @@ class GuestWorker {
 				return {};
 			case "capture":
 				return { bytes: (await guest.state.capture()).slice() };
+			case "apply":
+			case "restore":
+			case "begin-faults":
+			case "end-faults":
+				return this.#inOrder(() => this.#targetJob(guest, job));
+			case "encode":
+			case "hashes":
+			case "grow":
+				return this.#pageJob(guest, job);
+			case "balloon-report":
+			case "balloon-move":
+			case "balloon-out":
+				return balloonJob(guest, job);
+			default:
+				return this.#cursorJob(guest, job);
+		}
+	}
+
+	/** What a host may tell a target without waiting in between (FaultControl.inOrder): state goes behind the pages, faults behind it. */
+	#inOrder<T>(work: () => Promise<T>): Promise<T> {
+		const done = this.#last.then(work);
+		this.#last = done.catch(() => undefined); // who has asked for it sees its failure
+		return done;
+	}
+
+	async #targetJob(
+		guest: V86Guest,
+		job: Extract<JobOrder, { readonly name: "apply" | "restore" | "begin-faults" | "end-faults" }>,
+	): Promise<Jobs["apply" | "restore" | "begin-faults" | "end-faults"]["result"]> {
+		switch (job.name) {
+			case "apply": {
+				const { buffer, byteLength, checksum } = job;
+				const applied = guest.pages.apply({ bytes: new Uint8Array(buffer, 0, byteLength), checksum });
+				const refused = await applied.then(
+					() => undefined,
+					(error: unknown) => recordError(error),
+				);
+				return { buffer, refused };
+			}
 			case "restore":
 				await guest.state.restore(job.bytes);
 				return {};
@@ -103,39 +144,19 @@ class GuestWorker {
 			case "end-faults":
 				guest.missing.end();
 				return {};
-			case "encode":
-			case "apply":
-			case "hashes":
-			case "grow":
-				return this.#pageJob(guest, job);
-			case "balloon-report":
-			case "balloon-move":
-			case "balloon-out":
-				return balloonJob(guest, job);
-			default:
-				return this.#cursorJob(guest, job);
 		}
 	}
 
 	async #pageJob(
 		{ pages }: V86Guest,
-		job: Extract<JobOrder, { readonly name: "encode" | "apply" | "hashes" | "grow" }>,
-	): Promise<Jobs["encode" | "apply" | "hashes" | "grow"]["result"]> {
+		job: Extract<JobOrder, { readonly name: "encode" | "hashes" | "grow" }>,
+	): Promise<Jobs["encode" | "hashes" | "grow"]["result"]> {
 		switch (job.name) {
 			case "encode": {
 				const { bytes, checksum, zeroPages, release } = await pages.encode(job.pageIndices, job);
 				const sent = bytes.slice();
 				release();
 				return { bytes: sent, checksum, zeroPages };
-			}
-			case "apply": {
-				const { buffer, byteLength, checksum } = job;
-				const applied = pages.apply({ bytes: new Uint8Array(buffer, 0, byteLength), checksum });
-				const refused = await applied.then(
-					() => undefined,
-					(error: unknown) => recordError(error),
-				);
-				return { buffer, refused };
 			}
 			case "hashes":
 				return { bytes: Uint8Array.from(await pages.hashes(job.firstPage, job.pageCount)) };
