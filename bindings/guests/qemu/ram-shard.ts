@@ -20,6 +20,9 @@ import type { PageMap } from "./page-map.ts";
 import { RamLook } from "./ram-look.ts";
 import type { ShardFacts } from "./ram-protocol.ts";
 
+/** What techniques ask for at a time. */
+const STAGED_PAGES = 512;
+
 /** What the work on a shard needs; dropped with the shadow, because engines give nothing back. */
 interface Bench {
 	readonly engine: Engine;
@@ -212,9 +215,12 @@ export class RamShard implements ShadowedMemory {
 	get #work(): Bench {
 		if (this.#bench !== undefined) return this.#bench;
 		const engine = createEngine();
+		const encoder = new BatchEncoder(engine);
+		// Now, and touched: in a pause the memory's growth would start a garbage collection of some 5 ms.
+		encoder.staging(STAGED_PAGES).fill(0);
 		this.#bench = {
 			engine,
-			encoder: new BatchEncoder(engine),
+			encoder,
 			comparer: new PageComparer(engine),
 			hasher: new PageHasher(engine),
 			zeros: new ZeroScanner(engine),

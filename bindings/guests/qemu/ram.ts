@@ -121,9 +121,9 @@ export class QemuRam implements GuestPages, DirtyLog {
 			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount} does not exist`);
 		const parts = this.#divide(pageIndices);
 		const [first = { shard: this.#shards[0]!, pageIndices }, ...others] = parts;
-		// Of a paused machine the file is right: the shadow is as somebody's cursor has left it.
+		// Of a paused machine the file is right: the shadow is as somebody's cursor has left it. Every worker reads all of it.
 		const still = this.tracking.isPaused;
-		const foreign = await this.#contents(others, still);
+		const foreign = still ? undefined : await this.#contents(others);
 		const buffer = this.#buffers.take(batchLimitBytes(pageIndices.length));
 		const size = buffer.byteLength;
 		let encoded: RamJobs["encode"]["result"];
