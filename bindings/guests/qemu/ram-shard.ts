@@ -122,7 +122,7 @@ export class RamShard implements ShadowedMemory {
 		this.#pieceCount = 0;
 	}
 
-	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard. */
+	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard, unless `still`. */
 	encode(
 		pageIndices: Uint32Array,
 		options: {
@@ -156,11 +156,11 @@ export class RamShard implements ShadowedMemory {
 		return encoder.encode({ pageIndices, compress, into, source: { kind: "staged" } });
 	}
 
-	/** Copies the contents of pages of this shard, in the list's order. */
-	contents(pageIndices: Uint32Array, still: boolean, into: Uint8Array): void {
+	/** Copies the contents of pages of this shard, in the list's order: what an encoder may read while the machine runs. */
+	contents(pageIndices: Uint32Array, into: Uint8Array): void {
 		for (let position = 0; position < pageIndices.length; ) {
 			const count = this.#runLength(pageIndices, position);
-			this.#take(pageIndices[position]!, still, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
+			this.#take(pageIndices[position]!, false, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
 			position += count;
 		}
 	}
