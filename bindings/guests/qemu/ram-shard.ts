@@ -217,7 +217,7 @@ export class RamShard implements ShadowedMemory {
 		const engine = createEngine();
 		const encoder = new BatchEncoder(engine);
 		// Now, and touched: in a pause the memory's growth would start a garbage collection of some 5 ms.
-		encoder.staging(STAGED_PAGES).fill(0);
+		encoder.staging(Math.min(STAGED_PAGES, this.#facts.guestPages)).fill(0);
 		this.#bench = {
 			engine,
 			encoder,
