@@ -1,7 +1,7 @@
 // The state of processors and devices: what QEMU's migration sends when it leaves shared RAM out (x-ignore-shared).
 //
 //   save:  listen ─▶ migrate ─▶ read to the end ─▶ `completed`      the machine is paused before and after
-//   load:  migrate-incoming ─▶ connect ─▶ write ─▶ `completed`      the machine is paused after
+//   load:  migrate-incoming ─▶ connect, before the pause of a move; write ─▶ `completed`      the machine is paused after
 //
 // QEMU saves once per pause: after a save that succeeded the machine has to run before the next.
 import type { ByteStream } from "../../ports/byte-stream.ts";
@@ -48,25 +48,38 @@ export async function saveDeviceState(
 	}
 }
 
-/** Puts state into a QEMU that was started to wait for it. @throws {QemuError} `command`, `exited`: it is of no use then */
-export async function loadDeviceState(
-	{ connect }: QemuServices,
-	instance: QemuInstance,
-	bytes: Uint8Array,
-): Promise<void> {
+/** The way into a QEMU that waits for its state. */
+export interface StateInlet {
+	/** Puts the state in; once. @throws {QemuError} `command`, `exited`: the QEMU is of no use then */
+	load(bytes: Uint8Array): Promise<void>;
+	/** For a QEMU that has been ended. */
+	drop(): void;
+}
+
+/**
+ * Opens the way into a QEMU that was started to wait for its state. It can be open for any time before the state comes: QEMU
+ * does nothing before it has read the first bytes, and asking and connecting take as long as most of the load.
+ * @throws {QemuError} `command`, `exited`: it is of no use then
+ */
+export async function openStateInlet({ connect }: QemuServices, instance: QemuInstance): Promise<StateInlet> {
 	const { qmp, statePath } = instance;
 	const end = qmp.waitFor(isEnd);
-	end.catch(() => undefined); // awaited below, unless the command itself is refused
+	end.catch(() => undefined); // awaited below, if it ever comes to that
 	await qmp.execute("migrate-incoming", { uri: `unix:${statePath}` });
 	const stream = await connect({ transport: "unix", path: statePath });
-	// To its end: of a state that was cut short QEMU would wait for the rest.
-	const sent = stream.write([bytes]).then(() => stream.close());
-	sent.catch(() => undefined); // a state that QEMU does not like: it says `failed`, or ends
-	try {
-		await expectCompleted(await end, instance, "load");
-	} finally {
-		stream.abort("the state is loaded, or never will be");
-	}
+	return {
+		async load(bytes) {
+			// To its end: of a state that was cut short QEMU would wait for the rest.
+			const sent = stream.write([bytes]).then(() => stream.close());
+			sent.catch(() => undefined); // a state that QEMU does not like: it says `failed`, or ends
+			try {
+				await expectCompleted(await end, instance, "load");
+			} finally {
+				stream.abort("the state is loaded, or never will be");
+			}
+		},
+		drop: () => stream.abort("this QEMU has been ended"),
+	};
 }
 
 async function expectCompleted({ data }: QmpEvent, { qmp }: QemuInstance, what: "save" | "load"): Promise<void> {

@@ -28,7 +28,7 @@ import {
 import { checkAccelerator } from "./accelerator.ts";
 import { QemuBalloon } from "./balloon.ts";
 import type { QemuConsole } from "./console.ts";
-import { loadDeviceState, prepareStateTransfer, saveDeviceState } from "./device-state.ts";
+import { openStateInlet, prepareStateTransfer, type StateInlet, saveDeviceState } from "./device-state.ts";
 import { QemuError } from "./errors.ts";
 import { QemuInstance } from "./instance.ts";
 import { type Accelerator, checkMachine, machineFacts, pagesOf, type QemuMachine } from "./machine.ts";
@@ -174,6 +174,8 @@ export class QemuGuest implements UnfaultingGuest {
 	});
 	/** The state of this pause. */
 	#captured: Promise<Uint8Array<ArrayBuffer>> | undefined;
+	/** Of a target, from its first page on. */
+	#inlet: Promise<StateInlet> | undefined;
 	#pauseWaitMs = 0;
 	#resuming = false;
 
@@ -187,7 +189,11 @@ export class QemuGuest implements UnfaultingGuest {
 		this.pages = {
 			pageCount: ram.pageCount,
 			encode: (pageIndices, options) => this.#do(() => ram.encode(pageIndices, options)),
-			apply: (batch, giveBack) => this.#do(() => ram.apply(batch, giveBack)),
+			apply: (batch, giveBack) =>
+				this.#do(() => {
+					if (this.#status === "waiting") void this.#openInlet(); // not in the pause that the state comes in
+					return ram.apply(batch, giveBack);
+				}),
 			hashes: (firstPage, pageCount) => this.#do(() => ram.hashes(firstPage, pageCount)),
 			grow: (pageCount) => this.#do(() => ram.grow(pageCount)),
 		};
@@ -293,6 +299,7 @@ export class QemuGuest implements UnfaultingGuest {
 	async discard(): Promise<void> {
 		this.#status = "gone";
 		const reason = new GuestError("gone", "the guest has been discarded");
+		this.#dropInlet();
 		await this.#parts.instance.end(reason);
 		await this.#parts.ram.close();
 	}
@@ -308,6 +315,7 @@ export class QemuGuest implements UnfaultingGuest {
 		if (this.#status === "gone" || this.#crash !== undefined) return;
 		this.#crash = error;
 		this.#onCrash(error);
+		this.#dropInlet();
 		const ending = [this.#parts.instance.end(error), this.#parts.ram.close(error)];
 		for (const part of ending) part.catch(() => undefined); // what is left of its folder, the next start removes
 	}
@@ -334,14 +342,29 @@ export class QemuGuest implements UnfaultingGuest {
 	async #restore(bytes: Uint8Array): Promise<void> {
 		if (this.#status !== "waiting")
 			throw new GuestError("state", "only a target that waits for its state can be given one");
-		const { services, instance } = this.#parts;
 		try {
-			await this.#answered(loadDeviceState(services, instance, bytes), "load its state");
+			const loaded = this.#openInlet().then((inlet) => inlet.load(bytes));
+			await this.#answered(loaded, "load its state");
 		} catch (cause) {
 			throw this.#stateError("restored", cause);
 		}
 		this.#status = "loaded";
 		this.#captured = Promise.resolve(new Uint8Array(bytes));
+	}
+
+	/** The same at every call. */
+	#openInlet(): Promise<StateInlet> {
+		if (this.#inlet === undefined) {
+			const { services, instance } = this.#parts;
+			this.#inlet = openStateInlet(services, instance);
+			this.#inlet.catch(() => undefined); // awaited by whoever has a state for it
+		}
+		return this.#inlet;
+	}
+
+	#dropInlet(): void {
+		const nothing = (): void => undefined; // one that was never opened
+		void this.#inlet?.then((inlet) => inlet.drop(), nothing);
 	}
 
 	#stateError(what: "captured" | "restored", cause: unknown): GuestError {

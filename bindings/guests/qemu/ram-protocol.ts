@@ -57,7 +57,7 @@ export interface RamJobs {
 	};
 	"put-back": { order: { readonly cursor: number; readonly bits: Uint8Array }; result: undefined };
 	close: { order: { readonly cursor: number }; result: undefined };
-	/** `still`: from the file even while there is a shadow. `foreign`: contents of the listed pages that are not of this shard, in their order. */
+	/** `still`: from the file even while there is a shadow. `foreign`: while the machine runs, contents of the listed pages that are not of this shard, in their order. */
 	encode: {
 		order: {
 			readonly pageIndices: Uint32Array;
@@ -75,7 +75,7 @@ export interface RamJobs {
 	};
 	/** Contents of pages of this shard, as {@link encode} would send them. */
 	contents: {
-		order: { readonly pageIndices: Uint32Array; readonly still: boolean; readonly buffer: ArrayBuffer };
+		order: { readonly pageIndices: Uint32Array; readonly buffer: ArrayBuffer };
 		result: { readonly buffer: ArrayBuffer };
 	};
 	/** `refused`: the batch was bad; nothing of it was installed. */

@@ -20,6 +20,9 @@ import type { PageMap } from "./page-map.ts";
 import { RamLook } from "./ram-look.ts";
 import type { ShardFacts } from "./ram-protocol.ts";
 
+/** What techniques ask for at a time. */
+const STAGED_PAGES = 512;
+
 /** What the work on a shard needs; dropped with the shadow, because engines give nothing back. */
 interface Bench {
 	readonly engine: Engine;
@@ -119,7 +122,7 @@ export class RamShard implements ShadowedMemory {
 		this.#pieceCount = 0;
 	}
 
-	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard. */
+	/** Encodes pages of the guest into `into`; `foreign` has the contents of those that are not of this shard, unless `still`. */
 	encode(
 		pageIndices: Uint32Array,
 		options: {
@@ -153,11 +156,11 @@ export class RamShard implements ShadowedMemory {
 		return encoder.encode({ pageIndices, compress, into, source: { kind: "staged" } });
 	}
 
-	/** Copies the contents of pages of this shard, in the list's order. */
-	contents(pageIndices: Uint32Array, still: boolean, into: Uint8Array): void {
+	/** Copies the contents of pages of this shard, in the list's order: what an encoder may read while the machine runs. */
+	contents(pageIndices: Uint32Array, into: Uint8Array): void {
 		for (let position = 0; position < pageIndices.length; ) {
 			const count = this.#runLength(pageIndices, position);
-			this.#take(pageIndices[position]!, still, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
+			this.#take(pageIndices[position]!, false, into.subarray(position * PAGE_BYTES, (position + count) * PAGE_BYTES));
 			position += count;
 		}
 	}
@@ -212,9 +215,12 @@ export class RamShard implements ShadowedMemory {
 	get #work(): Bench {
 		if (this.#bench !== undefined) return this.#bench;
 		const engine = createEngine();
+		const encoder = new BatchEncoder(engine);
+		// Now, and touched: in a pause the memory's growth would start a garbage collection of some 5 ms.
+		encoder.staging(Math.min(STAGED_PAGES, this.#facts.guestPages)).fill(0);
 		this.#bench = {
 			engine,
-			encoder: new BatchEncoder(engine),
+			encoder,
 			comparer: new PageComparer(engine),
 			hasher: new PageHasher(engine),
 			zeros: new ZeroScanner(engine),

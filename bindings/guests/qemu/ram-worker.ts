@@ -78,7 +78,7 @@ function carryOut(shard: RamShard, job: Exclude<RamJob, { name: "attach" }>): An
 			return { result: { buffer, byteLength, checksum, zeroPages }, transfer: [buffer] };
 		}
 		case "contents":
-			shard.contents(job.pageIndices, job.still, new Uint8Array(job.buffer));
+			shard.contents(job.pageIndices, new Uint8Array(job.buffer));
 			return { result: { buffer: job.buffer }, transfer: [job.buffer] };
 		case "zeros": {
 			const bits = shard.zeros(job.still);

@@ -3,7 +3,8 @@
 //   shard 0: pages 0 … n − 1, worker 0        scan, peek, encode and hash run in all shards at once;
 //   shard 1: pages n … 2n − 1, worker 1       batches are installed by worker 0 alone, in the order of the calls
 //
-// A batch whose pages lie in several shards is encoded by the first of them; the others hand it their pages' contents.
+// A batch whose pages lie in several shards is encoded by the first of them; the others hand it their pages' contents, unless
+// the machine is paused: then it reads them from the file itself.
 import { BATCH_LIMIT_PAGES, BatchError, batchHashes, batchLimitBytes } from "../../engine/batch.ts";
 import { HASH_BYTES } from "../../engine/hash.ts";
 import {
@@ -121,9 +122,9 @@ export class QemuRam implements GuestPages, DirtyLog {
 			if (page >= this.pageCount) throw new RangeError(`pageIndices: page ${page} of ${this.pageCount} does not exist`);
 		const parts = this.#divide(pageIndices);
 		const [first = { shard: this.#shards[0]!, pageIndices }, ...others] = parts;
-		// Of a paused machine the file is right: the shadow is as somebody's cursor has left it.
+		// Of a paused machine the file is right: the shadow is as somebody's cursor has left it. Every worker reads all of it.
 		const still = this.tracking.isPaused;
-		const foreign = await this.#contents(others, still);
+		const foreign = still ? undefined : await this.#contents(others);
 		const buffer = this.#buffers.take(batchLimitBytes(pageIndices.length));
 		const size = buffer.byteLength;
 		let encoded: RamJobs["encode"]["result"];
@@ -336,13 +337,13 @@ export class QemuRam implements GuestPages, DirtyLog {
 		return parts.filter((part) => part.pageIndices.length > 0);
 	}
 
-	/** Contents of pages of several shards, one after the other; `undefined` for none. */
-	async #contents(parts: readonly ShardPages[], still: boolean): Promise<ArrayBuffer | undefined> {
+	/** Contents of pages of several shards, one after the other, while the machine runs; `undefined` for none. */
+	async #contents(parts: readonly ShardPages[]): Promise<ArrayBuffer | undefined> {
 		if (parts.length === 0) return undefined;
 		const got = await Promise.all(
 			parts.map(async ({ shard, pageIndices }) => {
 				const buffer = new ArrayBuffer(pageIndices.length * PAGE_BYTES);
-				return (await shard.worker.run({ name: "contents", pageIndices, still, buffer }, [buffer])).buffer;
+				return (await shard.worker.run({ name: "contents", pageIndices, buffer }, [buffer])).buffer;
 			}),
 		);
 		if (got.length === 1) return got[0];
