@@ -153,6 +153,13 @@ export type { ByteStream, ByteStreamListener, StreamAddress } from "./ports/byte
 export { type CalledGuest, isCalledGuest } from "./ports/called-guest.ts";
 export type { Clock } from "./ports/clock.ts";
 export {
+	type CopyControl,
+	type CopyingGuest,
+	isCopyingGuest,
+	type PagesCopy,
+	type StateCopy,
+} from "./ports/copying-guest.ts";
+export {
 	type DeltaControl,
 	type DeltaGuest,
 	isDeltaGuest,

@@ -400,7 +400,7 @@ export class BatchEncoder {
 }
 
 /** Copies the listed pages one after the other, a run of consecutive pages at a time. */
-function stagePages(memory: Uint8Array, pageIndices: Uint32Array, pageCount: number, staging: Uint8Array): void {
+export function stagePages(memory: Uint8Array, pageIndices: Uint32Array, pageCount: number, staging: Uint8Array): void {
 	for (let from = 0; from < pageIndices.length; ) {
 		const first = pageIndices[from]!;
 		let to = from + 1;

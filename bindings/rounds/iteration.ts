@@ -8,6 +8,7 @@
  *                    encode beside the memory, send, note hashes
  *                  harvest the dirty log (read and clear)         → to_send of the next round
  *   final round    the guest is paused: harvest, then everything in to_send or to_fix
+ *   copied         the guest is paused: harvest, and the same pages are copied; it may run on before the final round sends them
  *   left           the guest is paused: harvest, and the same pages are named instead of sent (hybrid, post-copy)
  *
  * It starts with every page, or, where its caller keeps a cursor open between snapshots, with what that cursor has.
@@ -29,6 +30,7 @@ import { LinkRate } from "../policies/link-rate.ts";
 import { Pacer, type PacingPolicy } from "../policies/pacing.ts";
 import { isBallooningGuest } from "../ports/ballooning-guest.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { CopyControl } from "../ports/copying-guest.ts";
 import {
 	type DirtyCursor,
 	type Guest,
@@ -200,6 +202,26 @@ export class Iteration {
 		await this.#collectRest(signal);
 		this.#toSend.or(this.#step.toFix); // pages that could not be sent while live
 		await this.#round(signal, true);
+	}
+
+	/**
+	 * While the guest is paused: copies the pages that {@link final} would send, so that it may run on before they are sent.
+	 * More of them than a copy holds are sent at once.
+	 * @returns what sends the rest: called once
+	 */
+	async copyRest(copies: CopyControl, signal: AbortSignal): Promise<(signal: AbortSignal) => Promise<void>> {
+		await this.#collectRest(signal);
+		this.#toSend.or(this.#step.toFix); // pages that could not be sent while live
+		const pages = this.#toSend.count();
+		if (pages > Math.min(copies.mostPages, MAX_BATCH_PAGES)) {
+			await this.#round(signal, true);
+			return () => Promise.resolve();
+		}
+		if (pages > 0) {
+			this.#toSend.listInto(this.#candidates, 0, this.#pageCount);
+			this.#encoding.from(await copies.pages(this.#candidates.toArray()));
+		}
+		return (later) => this.#round(later, true);
 	}
 
 	/**

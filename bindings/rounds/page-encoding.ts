@@ -7,6 +7,7 @@
  */
 import { type CompressionPolicy, encodeOptionsOf } from "../policies/compression.ts";
 import type { LinkRate } from "../policies/link-rate.ts";
+import type { PagesCopy } from "../ports/copying-guest.ts";
 import { isDeltaGuest, type PageSender } from "../ports/delta-guest.ts";
 import { type EncodeOptions, type Guest, GuestError, type PageBatch, type PageKinds } from "../ports/guest.ts";
 
@@ -37,6 +38,8 @@ export class PageEncoding {
 	#deltaObstacle: string | undefined;
 	/** Batches were encoded that did not reach the sink. */
 	#isStale = false;
+	#copy: PagesCopy | undefined;
+	#isClosed = false;
 	#memoryBytes = 0;
 	#kinds: PageKinds | undefined = { zero: 0, unchanged: 0, delta: 0, lz4: 0, raw: 0 };
 
@@ -83,9 +86,16 @@ export class PageEncoding {
 		}
 	}
 
+	/** From now on pages are encoded as they were copied; {@link close} releases the copy. */
+	from(copy: PagesCopy): void {
+		if (this.#isClosed) copy.release(); // who asked for it had been given up meanwhile
+		this.#copy = copy;
+	}
+
 	/** Encodes some pages. */
 	encode(pageIndices: Uint32Array, round: EncodingRound): Promise<PageBatch> {
 		const options = this.#encodeOptions(round.capBytesPerMs);
+		if (this.#copy !== undefined) return this.#copy.encode(pageIndices, options);
 		if (this.#sender === undefined) return this.#guest.pages.encode(pageIndices, options);
 		return this.#sender.encode(pageIndices, { ...options, generation: round.index, remember: !round.last });
 	}
@@ -111,6 +121,8 @@ export class PageEncoding {
 
 	/** Frees what is held. Nothing may be encoded for the same receiver afterwards but by {@link Guest.pages}. */
 	async close(): Promise<void> {
+		this.#isClosed = true;
+		this.#copy?.release();
 		const sender = this.#sender;
 		this.#sender = undefined;
 		await sender?.close();

@@ -27,11 +27,12 @@ export interface SaveMetrics {
 	readonly preparationMs: number;
 	/** From the guest being paused until it runs again, or until the snapshot is durable if it stays paused. */
 	readonly downtimeMs: number;
-	/** From the last page and the state being handed over until the snapshot is durable. */
+	/** From the last page and the state being handed over, or copied, until the snapshot is durable. */
 	readonly commitMs: number;
 	/** Preparation + downtime, and the commit where the guest runs meanwhile. */
 	readonly totalMs: number;
 	readonly downtimeParts: {
+		/** Of a live save of a guest that can be copied: copying the last pages. */
 		readonly finalRoundMs: number;
 		readonly stateMs: number;
 		/** Hashing all memory again; 0 with transport verification. */

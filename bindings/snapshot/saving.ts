@@ -7,6 +7,9 @@
  *        live save: the guest runs on ─▶ commit ◀───────────────────────────────────────┤
  *        save:                           commit ─▶ the guest runs on, or stays paused ◀──┘
  *
+ * Of a guest that can be copied (ports/copying-guest.ts) a live save only copies in the pause what the final round and the
+ * state are made of; they are encoded and written when the guest runs on.
+ *
  * Guarantee: whatever fails, is cancelled or takes too long, no half snapshot becomes visible, the guest runs on, and what
  * was dirty for this snapshot is dirty for the next. A cancellation that comes too late to stop the commit is none: the
  * snapshot is there, and the result says so.
@@ -21,6 +24,7 @@ import type { CompressionPolicy } from "../policies/compression.ts";
 import type { ConvergencePolicy, RoundFacts, StopReason } from "../policies/convergence.ts";
 import { fixedRate, type PacingPolicy } from "../policies/pacing.ts";
 import type { Clock } from "../ports/clock.ts";
+import { type CopyControl, isCopyingGuest } from "../ports/copying-guest.ts";
 import { type Guest, GuestError, type GuestLayout } from "../ports/guest.ts";
 import { Iteration, type KeptCursor } from "../rounds/iteration.ts";
 import type { PageSink } from "../rounds/page-sink.ts";
@@ -194,8 +198,7 @@ class Saving<Kept> {
 			await this.#begin();
 			if (this.#plan.convergence !== undefined) this.#watch.stopReason = await this.#live(this.#plan.convergence);
 			await this.#pause();
-			const state = await this.#finish();
-			if (this.#plan.afterwards === "resume-first") await this.#resume();
+			const state = await this.#captureAndResume();
 			const snapshot = await this.#commit(this.#end(state));
 			if (this.#plan.afterwards === "resume-when-durable") await this.#resume();
 			this.#hold?.giveUp();
@@ -273,6 +276,39 @@ class Saving<Kept> {
 			this.#hold = hold;
 		});
 		this.#watch.mark("paused");
+	}
+
+	/** The final round and the state; where the guest runs on first, it does so as soon as they are known. */
+	async #captureAndResume(): Promise<Uint8Array<ArrayBuffer>> {
+		const resumesFirst = this.#plan.afterwards === "resume-first";
+		// Full verification compares what was sent with the paused memory: then everything is sent in the pause.
+		if (resumesFirst && this.#verification === "transport" && isCopyingGuest(this.#guest))
+			return this.#copy(this.#guest.copies);
+		const state = await this.#finish();
+		if (resumesFirst) await this.#resume();
+		return state;
+	}
+
+	/** Copies while the guest is paused, and sends when it runs. */
+	async #copy(copies: CopyControl): Promise<Uint8Array<ArrayBuffer>> {
+		const { sendRest, state } = await this.#run("final-round", undefined, async (signal) => {
+			const sendRest = await this.#iteration.copyRest(copies, signal);
+			this.#watch.mark("rounds-done");
+			const state = await copies.state();
+			if (this.#failed) state.release(); // it came after the phase had been given up
+			return { sendRest, state };
+		});
+		try {
+			this.#watch.mark("state");
+			this.#watch.mark("verified");
+			await this.#resume();
+			// Who has waited goes first: on the guest's own thread it makes a step before anything is encoded.
+			await this.#clock.sleep(0);
+			await this.#run("final-round", undefined, sendRest);
+			return await this.#run("state", this.#deadlines.stateMs, () => state.encode());
+		} finally {
+			state.release();
+		}
 	}
 
 	/** The final round and the state, while the guest is paused. */

@@ -2,11 +2,13 @@
 // of the series loses nothing. Then the same with faults drawn over the writes of the disk.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { GuestError } from "../../bindings/ports/guest.ts";
+import { GuestError, PAGE_BYTES } from "../../bindings/ports/guest.ts";
+import { liveSave } from "../../bindings/snapshot/live-save.ts";
 import { SAVE_PHASES, SaveError, type SaveErrorCode, type SavePhase } from "../../bindings/snapshot/save-error.ts";
 import type { SaveOptions } from "../../bindings/snapshot/saving.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
-import { type DiskFault, isSame, SnapshotWorld } from "./snapshot-world.ts";
+import { type Copies, makeCopying } from "./copies.ts";
+import { type DiskFault, isSame, PAGES, SnapshotWorld } from "./snapshot-world.ts";
 
 const test = suite("snapshots: cut off at every phase");
 
@@ -26,7 +28,12 @@ const faulty =
 	};
 
 /** What happens, and the codes that a save may fail with then. */
-const ENDINGS: Readonly<Record<string, { readonly codes: readonly SaveErrorCode[]; readonly begin: Event }>> = {
+interface Ending {
+	readonly codes: readonly SaveErrorCode[];
+	readonly begin: Event;
+}
+
+const ENDINGS: Readonly<Record<string, Ending>> = {
 	"the caller cancels": { codes: ["cancelled"], begin: (_, stop) => void stop.abort() },
 	"the disk is full": { codes: ["full"], begin: faulty("full") },
 	"the disk fails": { codes: ["store"], begin: faulty("failed") },
@@ -87,32 +94,121 @@ async function cutOff(
 	}
 }
 
+/** A series of which one snapshot meets an event, and those before and after it do not suffer. */
+async function cutOffAndGoOn(
+	world: SnapshotWorld,
+	technique: Technique,
+	phase: SavePhase,
+	{ codes, begin }: Ending,
+): Promise<void> {
+	await world.run(async () => {
+		const series = await SnapshotSeries.open(world.services);
+		const first = await series.save();
+		const firstMemory = world.lastPause.memory;
+		await world.clock.sleep(10);
+		const result = await cutOff(world, series, technique, phase, begin);
+		assert.ok(world.guest.running, "the guest runs on");
+		const visible = (await world.store.list()).map(({ id }) => id);
+		if ("error" in result) {
+			assert.ok(codes.includes(result.error.code), `${result.error.code}: ${result.error.message}`);
+			assert.equal(visible, [first.snapshot.id]);
+		} else {
+			assert.equal(visible, [first.snapshot.id, result.id]);
+			assert.ok(isSame((await world.contentOf(result.id)).memory, world.lastPause.memory), "what came through");
+		}
+		const next = await series.liveSave();
+		assert.ok(isSame((await world.contentOf(next.snapshot.id)).memory, world.lastPause.memory), "the next one");
+		assert.ok(isSame((await world.contentOf(first.snapshot.id)).memory, firstMemory), "the one before");
+		await series.close();
+	});
+}
+
 for (const technique of ["save", "liveSave", "improvedLiveSave"] as const)
 	for (const phase of SAVE_PHASES.filter((name) => name !== "live" || technique !== "save"))
-		for (const [ending, { codes, begin }] of Object.entries(ENDINGS))
-			test(`${technique}, ${phase}: ${ending}`, async () => {
-				const world = new SnapshotWorld(7);
-				await world.run(async () => {
-					const series = await SnapshotSeries.open(world.services);
-					const first = await series.save();
-					const firstMemory = world.lastPause.memory;
-					await world.clock.sleep(10);
-					const result = await cutOff(world, series, technique, phase, begin);
-					assert.ok(world.guest.running, "the guest runs on");
-					const visible = (await world.store.list()).map(({ id }) => id);
-					if ("error" in result) {
-						assert.ok(codes.includes(result.error.code), `${result.error.code}: ${result.error.message}`);
-						assert.equal(visible, [first.snapshot.id]);
-					} else {
-						assert.equal(visible, [first.snapshot.id, result.id]);
-						assert.ok(isSame((await world.contentOf(result.id)).memory, world.lastPause.memory), "what came through");
-					}
-					const next = await series.liveSave();
-					assert.ok(isSame((await world.contentOf(next.snapshot.id)).memory, world.lastPause.memory), "the next one");
-					assert.ok(isSame((await world.contentOf(first.snapshot.id)).memory, firstMemory), "the one before");
-					await series.close();
-				});
+		for (const [ending, event] of Object.entries(ENDINGS))
+			test(`${technique}, ${phase}: ${ending}`, () => cutOffAndGoOn(new SnapshotWorld(7), technique, phase, event));
+
+/** A world whose guest is only copied in the pause. */
+function copyingWorld(mostPages: number): { readonly world: SnapshotWorld; readonly copies: Copies } {
+	const world = new SnapshotWorld(7);
+	return { world, copies: makeCopying(world.guest, mostPages) };
+}
+
+for (const mostPages of [PAGES, 2])
+	for (const phase of SAVE_PHASES) {
+		for (const [ending, event] of Object.entries(ENDINGS))
+			test(`liveSave by copies of ${mostPages} pages, ${phase}: ${ending}`, async () => {
+				const { world, copies } = copyingWorld(mostPages);
+				await cutOffAndGoOn(world, "liveSave", phase, event);
+				assert.is(copies.held, 0, "every copy is released");
 			});
+		test(`liveSave by copies of ${mostPages} pages, ${phase}: the copies cannot be encoded`, async () => {
+			const { world, copies } = copyingWorld(mostPages);
+			const begin = (): (() => void) => {
+				copies.fault = new GuestError("state", "the encoder has no memory");
+				return () => {
+					copies.fault = undefined;
+				};
+			};
+			await cutOffAndGoOn(world, "liveSave", phase, { codes: ["guest"], begin });
+			assert.is(copies.held, 0, "every copy is released");
+		});
+	}
+
+test("what is copied in the pause is encoded when the guest runs on; more than a copy holds, in the pause", async () => {
+	for (const mostPages of [PAGES, 1]) {
+		const { world, copies } = copyingWorld(mostPages);
+		await world.run(async () => {
+			const series = await SnapshotSeries.open(world.services);
+			await series.liveSave();
+			const { pause } = world.guest;
+			world.guest.pause = async () => {
+				for (const page of [3, 5, 6]) world.guest.write(page * PAGE_BYTES, Uint8Array.of(page));
+				await pause.call(world.guest);
+			};
+			const { snapshot, metrics } = await series.liveSave();
+			assert.ok(isSame((await world.contentOf(snapshot.id)).memory, world.lastPause.memory));
+			assert.is(metrics.rounds.at(-1)!.sentPages, 3);
+			assert.is(copies.copiedPages, mostPages === PAGES ? 3 : 0);
+			assert.is(copies.encodedRunning, copies.copiedPages);
+			await series.close();
+		});
+		assert.is(copies.held, 0);
+	}
+});
+
+for (const slow of ["pages", "state"] as const)
+	test(`a copy of ${slow} that comes when the save has been cancelled is released`, async () => {
+		const { world, copies } = copyingWorld(PAGES);
+		const { pause } = world.guest;
+		world.guest.pause = async () => {
+			world.guest.write(0, Uint8Array.of(1));
+			await pause.call(world.guest);
+		};
+		await world.run(async () => {
+			const stop = new AbortController();
+			copies.waits = async (of) => {
+				if (of !== slow) return;
+				await world.clock.sleep(1);
+				stop.abort();
+				await world.clock.sleep(5);
+			};
+			const error = await liveSave(world.services, { signal: stop.signal }).catch((failure) => failure);
+			assert.is(error.code, "cancelled");
+			assert.ok(world.guest.running);
+			await world.clock.sleep(10);
+			assert.is(copies.held, 0);
+		});
+	});
+
+test("full verification looks at the paused guest: nothing is put off", async () => {
+	const { world, copies } = copyingWorld(PAGES);
+	await world.run(async () => {
+		const { snapshot } = await liveSave(world.services, { verification: "full" });
+		assert.ok(isSame((await world.contentOf(snapshot.id)).memory, world.lastPause.memory));
+		assert.is(copies.copiedPages, 0);
+	});
+});
 
 test("a guest that reaches no pause point runs on, and the save says so", async () => {
 	const world = new SnapshotWorld(1);

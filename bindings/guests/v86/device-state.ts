@@ -38,11 +38,16 @@ export class DeviceState {
 
 	/** Of a machine between two steps. @throws {GuestError} `state` for a machine with more of it than fits */
 	capture(): Uint8Array<ArrayBuffer> {
+		return this.copy()();
+	}
+
+	/** As {@link capture}, but only copied: @returns what encodes it, also when the machine has run on. */
+	copy(): () => Uint8Array<ArrayBuffer> {
 		this.#values.begin(this.#graphics.none ? this.#machine.cpu.devices.vga.vga_memory : undefined);
 		this.#putAll();
-		const state = this.#writer.write(this.#values.end());
+		const encode = this.#writer.copy(this.#values.end());
 		this.#graphics.none = true;
-		return state;
+		return encode;
 	}
 
 	#putAll(): void {

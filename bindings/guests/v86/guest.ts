@@ -11,6 +11,7 @@
  */
 import type { BallooningGuest, GuestBalloon } from "../../ports/ballooning-guest.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { CopyControl, CopyingGuest } from "../../ports/copying-guest.ts";
 import type { DeltaControl, DeltaGuest, PageSender } from "../../ports/delta-guest.ts";
 import type { LeaveControl, LeavingGuest } from "../../ports/faulting-guest.ts";
 import {
@@ -25,6 +26,7 @@ import {
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
 import { throwLater } from "../listeners.ts";
 import { V86Balloon } from "./balloon.ts";
+import { V86Copies } from "./copies.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
 import type { V86Build } from "./emulator.ts";
@@ -91,12 +93,13 @@ const WARMING_RESTORES = 16;
 type Status = "running" | "paused" | "gone" | "crashed";
 
 /** See the head of this file. */
-export class V86Guest implements LeavingGuest, DeltaGuest {
+export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	readonly kind = "v86";
 	readonly pages: PromptPages;
 	readonly dirty: V86DirtyLog;
 	readonly state: GuestState;
 	readonly deltas: DeltaControl;
+	readonly copies: CopyControl;
 	readonly serial: V86SerialPort;
 	readonly network: V86NetworkCard;
 	/** It can be left behind by post-copy; to run while pages are missing it must live in a worker (V86WorkerGuest). */
@@ -140,6 +143,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
+		this.copies = this.#makeCopies();
 		ports.wake = () => this.#wake();
 		this.driven = this.#makeBalloon();
 	}
@@ -357,6 +361,16 @@ export class V86Guest implements LeavingGuest, DeltaGuest {
 						throw new GuestError("too-large", `a PC's memory does not grow: it has ${this.#machine.pageCount} pages`);
 				}),
 		};
+	}
+
+	#makeCopies(): CopyControl {
+		const [work, devices, missing] = [this.#work, this.#devices, this.missing];
+		return new V86Copies({
+			...{ work, devices, missing },
+			run: (job) => this.#slices.run(job),
+			requirePaused: () => this.#require("paused"),
+			isPaused: () => this.#status !== "running",
+		});
 	}
 
 	#makeBalloon(): V86Balloon | undefined {

@@ -14,6 +14,7 @@ import {
 	batchLimitBytes,
 	type DecodedBatch,
 } from "../../engine/batch.ts";
+import { stagePages } from "../../engine/batch-encoder.ts";
 import { Bitmap } from "../../engine/bitmap.ts";
 import { createEngine, type Engine, type Region } from "../../engine/engine.ts";
 import { HASH_BYTES } from "../../engine/hash.ts";
@@ -39,6 +40,18 @@ const LIVE_COMPRESS_PAGES = 128;
 /** Without it a page takes 1 µs. */
 const LIVE_PAGES = 512;
 
+/** What a copy holds at most: 2 MiB, in a buffer of the batches' pool. */
+export const MOST_COPIED_PAGES = 512;
+
+/** Pages as they were when they were copied. */
+export interface CopiedPages {
+	readonly pageIndices: Uint32Array;
+	/** In their order. */
+	readonly bytes: Uint8Array<ArrayBuffer>;
+	/** Called once, when nothing of it is encoded any more. */
+	free(): void;
+}
+
 /** A sender's work: see `PageSender`. */
 export interface PageSenderWork {
 	readonly memoryBytes: number;
@@ -60,6 +73,9 @@ export class PageWork implements ShadowedMemory {
 	shadowed = false;
 	#shadow: Region | undefined;
 	#shadowPages = 0;
+	/** Who needs the engine beyond the guest's end. */
+	#retained = 0;
+	#isOver = false;
 
 	constructor(machine: V86Machine) {
 		this.#machine = machine;
@@ -88,6 +104,46 @@ export class PageWork implements ShadowedMemory {
 		return this.#encode(this.#encoder, pageIndices, options, isPaused);
 	}
 
+	/** Copies pages of a paused guest out of its memory. @throws RangeError for more than {@link MOST_COPIED_PAGES} */
+	copyPages(pageIndices: Uint32Array): CopiedPages {
+		this.#checkIndices(pageIndices);
+		const { length } = pageIndices;
+		if (length > MOST_COPIED_PAGES)
+			throw new RangeError(`pageIndices has ${length} pages, a copy at most ${MOST_COPIED_PAGES}`);
+		const buffer = this.#buffers.take(length * PAGE_BYTES);
+		const bytes = new Uint8Array(buffer, 0, length * PAGE_BYTES);
+		stagePages(this.#machine.ram, pageIndices, this.pageCount, bytes);
+		const release = this.retain();
+		const free = (): void => {
+			this.#buffers.give(buffer);
+			release();
+		};
+		return { pageIndices, bytes, free };
+	}
+
+	/** As {@link encode}, of pages as they were copied. */
+	encodeCopy(
+		copy: CopiedPages,
+		pageIndices: Uint32Array,
+		options: EncodeOptions,
+		isPaused: () => boolean,
+	): Generator<void, PageBatch> {
+		const encoder = this.#encoder;
+		return this.#encode(encoder, pageIndices, options, isPaused, (pages) => {
+			stageCopied(copy, pages, encoder.staging(pages.length));
+			return { kind: "staged" };
+		});
+	}
+
+	/** Keeps the engine beyond the guest's end. @returns what ends that, to be called once */
+	retain(): () => void {
+		this.#retained++;
+		return () => {
+			this.#retained--;
+			this.#disposeIfDone();
+		};
+	}
+
 	/**
 	 * An encoder that remembers what it has sent, in an engine of its own: see ports/delta-guest.ts.
 	 * @throws {GuestError} `too-large` when there is no memory; RangeError for `sentPages` out of range
@@ -108,6 +164,7 @@ export class PageWork implements ShadowedMemory {
 		pageIndices: Uint32Array,
 		options: EncodeOptions | SendOptions,
 		isPaused: () => boolean,
+		sourceOf = (_pages: Uint32Array, still: boolean) => this.#sourceFor(encoder, still),
 	): Generator<void, PageBatch> {
 		this.#checkIndices(pageIndices);
 		const compress = options.compress && encoder.compresses(options.linkBytesPerMs);
@@ -116,13 +173,13 @@ export class PageWork implements ShadowedMemory {
 			const still = isPaused();
 			const most = still ? BATCH_LIMIT_PAGES : compress ? LIVE_COMPRESS_PAGES : LIVE_PAGES;
 			if (pageIndices.length <= most) {
-				const made = encoder.encode({ ...options, pageIndices, source: this.#sourceFor(encoder, still), into });
+				const made = encoder.encode({ ...options, pageIndices, source: sourceOf(pageIndices, still), into });
 				return this.#finished(pageIndices, into, made, kindsOf(made));
 			}
 			const splicer = new BatchSplicer(into, pageIndices.length);
 			for (let from = 0; from < pageIndices.length; from += most) {
-				const source = this.#sourceFor(encoder, still);
 				const piece = pageIndices.subarray(from, from + most);
+				const source = sourceOf(piece, still);
 				splicer.add(encoder.encode({ ...options, pageIndices: piece, source, into: "view" }));
 				yield;
 			}
@@ -254,8 +311,24 @@ export class PageWork implements ShadowedMemory {
 		return this.#machine.ramOffset / PAGE_BYTES;
 	}
 
+	/** Once nobody needs the engine any more. */
 	dispose(): void {
-		this.#engine.dispose();
+		this.#isOver = true;
+		this.#disposeIfDone();
+	}
+
+	#disposeIfDone(): void {
+		if (this.#isOver && this.#retained === 0) this.#engine.dispose();
+	}
+}
+
+/** Puts some of the pages of a copy one after the other. @throws RangeError for one that is not in it */
+function stageCopied({ pageIndices, bytes }: CopiedPages, wanted: Uint32Array, staging: Uint8Array): void {
+	let at = 0;
+	for (const [to, page] of wanted.entries()) {
+		while (at < pageIndices.length && pageIndices[at]! < page) at++;
+		if (pageIndices[at] !== page) throw new RangeError(`pageIndices[${to}] = ${page} was not copied`);
+		staging.set(bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES), to * PAGE_BYTES);
 	}
 }
 

@@ -63,18 +63,20 @@ export class StateWriter {
 	}
 
 	/**
+	 * Copies what a state is made of.
+	 * @returns what makes a state of it, whatever was copied since
 	 * @param small - block 0, in pieces, each where it belongs; what lies between them is zero
 	 * @param large - the arrays of the other blocks: always the same ones
 	 * @throws {GuestError} `state` for more than a state can hold
 	 */
-	write({
+	copy({
 		large,
 		...small
 	}: {
 		readonly pieces: readonly { readonly at: number; readonly bytes: Uint8Array }[];
 		readonly byteLength: number;
 		readonly large: readonly LargeArray[];
-	}): Uint8Array<ArrayBuffer> {
+	}): () => Uint8Array<ArrayBuffer> {
 		if (
 			large.length >= MOST_BLOCKS ||
 			[small, ...large.map(({ bytes }) => bytes)].some(({ byteLength }) => pagesOf(byteLength) > MOST_PAGES)
@@ -82,14 +84,16 @@ export class StateWriter {
 			throw new GuestError("state", `device state of more than ${MOST_BLOCKS} blocks of ${MOST_PAGES} pages`);
 		const batches = this.#batchesOf(large);
 		const pages = pagesOf(small.byteLength);
-		const staging = this.#encoder.staging(pages);
-		staging.fill(0);
-		for (const { at, bytes } of small.pieces) staging.set(bytes, at);
-		const first = this.#encoder.encode({ pageIndices: listOf(pages), source: { kind: "staged" }, into: "view" }).bytes;
-		return joined([
-			{ pages, batch: first },
-			...batches.map((batch, i) => ({ pages: pagesOf(large[i]!.bytes.byteLength), batch })),
-		]);
+		const copied = new Uint8Array(pages * PAGE_BYTES);
+		for (const { at, bytes } of small.pieces) copied.set(bytes, at);
+		return () => {
+			this.#encoder.staging(pages).set(copied);
+			const first = this.#encoder.encode({ pageIndices: listOf(pages), source: { kind: "staged" }, into: "view" });
+			return joined([
+				{ pages, batch: first.bytes },
+				...batches.map((batch, i) => ({ pages: pagesOf(large[i]!.bytes.byteLength), batch })),
+			]);
+		};
 	}
 
 	#batchesOf(large: readonly LargeArray[]): Uint8Array[] {
