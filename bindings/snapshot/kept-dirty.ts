@@ -31,13 +31,14 @@ export class KeptDirty {
 		return this.#loan;
 	}
 
-	/** Ends the loan. @param isStored - whether all that was harvested is durable. */
-	async settle(isStored: boolean): Promise<void> {
+	/** Ends the loan. @param isStored - whether all that was harvested is durable. @returns what was harvested */
+	async settle(isStored: boolean): Promise<PageBits> {
 		const loan = this.#loan;
-		if (loan === undefined) return;
+		if (loan === undefined) return new Uint8Array(0);
 		try {
 			const taken = await loan.end();
 			if (!isStored && taken.some((byte) => byte !== 0)) await this.#cursor.putBack(taken);
+			return taken;
 		} finally {
 			this.#loan = undefined;
 		}

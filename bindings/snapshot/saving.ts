@@ -291,12 +291,12 @@ class Saving<Kept> {
 
 	/** Copies while the guest is paused, and sends when it runs. */
 	async #copy(copies: CopyControl): Promise<Uint8Array<ArrayBuffer>> {
-		const { sendRest, state } = await this.#run("final-round", undefined, async (signal) => {
-			const sendRest = await this.#iteration.copyRest(copies, signal);
-			this.#watch.mark("rounds-done");
-			const state = await copies.state();
-			if (this.#failed) state.release(); // it came after the phase had been given up
-			return { sendRest, state };
+		const sendRest = await this.#run("final-round", undefined, (signal) => this.#iteration.copyRest(copies, signal));
+		this.#watch.mark("rounds-done");
+		const state = await this.#run("state", this.#deadlines.stateMs, async (signal) => {
+			const copy = await copies.state();
+			if (signal.aborted) copy.release(); // it came after the phase had been given up
+			return copy;
 		});
 		try {
 			this.#watch.mark("state");

@@ -110,9 +110,13 @@ export class SnapshotSeries {
 		} catch (error) {
 			// Somebody has deleted what it would build on: the next snapshot is whole. The error says why this one is not there.
 			if (isWithoutParent(error)) this.#parent = undefined;
-			await this.#dirty.settle(false).catch(() => {
-				this.#parent = undefined; // a cursor that cannot take its bits back (its guest is gone) knows nothing any more
-			});
+			await this.#dirty.settle(false).then(
+				// The table says what this snapshot has sent; the parent has something else.
+				(taken) => this.#hashes.forget(taken),
+				() => {
+					this.#parent = undefined; // a cursor that cannot take its bits back (its guest is gone) knows nothing any more
+				},
+			);
 			throw error;
 		}
 	}

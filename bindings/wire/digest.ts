@@ -73,6 +73,18 @@ export class PageHashTable {
 		}
 	}
 
+	/**
+	 * What is held of these pages is not what was noted: they are not zero, and differ from any page, until they are noted again.
+	 * @param pages - a bit per page; those that are not in the table are not looked at.
+	 */
+	forget(pages: Uint8Array): void {
+		for (const [i, byte] of pages.entries())
+			for (let bits = byte; bits !== 0; bits &= bits - 1) {
+				const page = i * 8 + 31 - Math.clz32(bits & -bits);
+				if (page < this.#pageCount) this.#words.fill(0xffff_ffff, page * 4, page * 4 + 4);
+			}
+	}
+
 	/** Whether a page has never travelled, or has travelled as zeros. */
 	isZero(page: number): boolean {
 		for (let k = 0; k < 4; k++) if (this.#words[page * 4 + k] !== this.#zeroHash[k]) return false;

@@ -178,7 +178,7 @@ if (missing === undefined) {
 		await nextLine(source, isCount);
 	});
 
-	test("a state that is cut short or flipped is refused, and the target ends", async () => {
+	test("a state that is cut short, flipped or a second one is refused", async () => {
 		const factory = await stage.factory();
 		const source = await stage.startCounter();
 		await source.pause({ deadlineMs: 10_000 });
@@ -194,6 +194,10 @@ if (missing === undefined) {
 			assert.is(code, "state");
 			assert.not.equal((await rejection(guest.resume())).code, "none of ours");
 		}
+		const { guest } = await factory.setUp(source.state.layout(), new Map());
+		stage.keep(guest);
+		const [, second] = await Promise.all([guest.state.restore(state), guest.state.restore(state)].map(rejection));
+		assert.match(second!.message, /given a state before/);
 		await source.resume();
 		await nextLine(source, isCount);
 	});

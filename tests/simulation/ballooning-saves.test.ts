@@ -4,6 +4,8 @@ import * as assert from "uvu/assert";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { liveSave } from "../../bindings/snapshot/live-save.ts";
 import { save } from "../../bindings/snapshot/save.ts";
+import type { SaveOptions } from "../../bindings/snapshot/saving.ts";
+import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { isSame, PAGES, SnapshotWorld } from "./snapshot-world.ts";
 
 const test = suite("snapshots of a guest with a balloon");
@@ -35,6 +37,29 @@ test("a page that was saved before it went into the balloon is zero in the next 
 		const after = (await world.contentOf(second.snapshot.id)).memory;
 		assert.ok(before.subarray(4 * PAGE_BYTES, 5 * PAGE_BYTES).some((byte) => byte !== 0));
 		assert.ok(isSame(after, world.lastPause.memory));
+	});
+});
+
+test("a page that a failed snapshot has sent as zero, and that is still in the balloon, is zero in the next one", async () => {
+	const world = new SnapshotWorld(3);
+	await world.clock.run(async () => {
+		const series = await SnapshotSeries.open(world.services);
+		await series.save();
+		world.guest.balloon.free(4, OUT);
+		await world.guest.balloon.inflate(OUT);
+		const stop = new AbortController();
+		const options: SaveOptions = {
+			signal: stop.signal,
+			onProgress: ({ phase }) => {
+				if (phase === "state") stop.abort();
+			},
+		};
+		const failed = await series.save(options).catch((error) => error);
+		assert.is(failed.code, "cancelled");
+		const { snapshot, metrics } = await series.save();
+		assert.ok(metrics.incremental);
+		assert.ok(isSame((await world.contentOf(snapshot.id)).memory, world.lastPause.memory));
+		await series.close();
 	});
 });
 

@@ -67,8 +67,11 @@ export async function openStateInlet({ connect }: QemuServices, instance: QemuIn
 	end.catch(() => undefined); // awaited below, if it ever comes to that
 	await qmp.execute("migrate-incoming", { uri: `unix:${statePath}` });
 	const stream = await connect({ transport: "unix", path: statePath });
+	let isUsed = false;
 	return {
 		async load(bytes) {
+			if (isUsed) throw new QemuError("command", "this QEMU has been given a state before, whatever has become of it");
+			isUsed = true;
 			// To its end: of a state that was cut short QEMU would wait for the rest.
 			const sent = stream.write([bytes]).then(() => stream.close());
 			sent.catch(() => undefined); // a state that QEMU does not like: it says `failed`, or ends

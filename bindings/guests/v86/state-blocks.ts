@@ -82,17 +82,16 @@ export class StateWriter {
 			[small, ...large.map(({ bytes }) => bytes)].some(({ byteLength }) => pagesOf(byteLength) > MOST_PAGES)
 		)
 			throw new GuestError("state", `device state of more than ${MOST_BLOCKS} blocks of ${MOST_PAGES} pages`);
+		// All of it now: the machine's memory may grow before the state is made, and then every view of it is empty.
 		const batches = this.#batchesOf(large);
+		const blocks = batches.map((batch, i) => ({ pages: pagesOf(large[i]!.bytes.byteLength), batch }));
 		const pages = pagesOf(small.byteLength);
 		const copied = new Uint8Array(pages * PAGE_BYTES);
 		for (const { at, bytes } of small.pieces) copied.set(bytes, at);
 		return () => {
 			this.#encoder.staging(pages).set(copied);
 			const first = this.#encoder.encode({ pageIndices: listOf(pages), source: { kind: "staged" }, into: "view" });
-			return joined([
-				{ pages, batch: first.bytes },
-				...batches.map((batch, i) => ({ pages: pagesOf(large[i]!.bytes.byteLength), batch })),
-			]);
+			return joined([{ pages, batch: first.bytes }, ...blocks]);
 		};
 	}
 
