@@ -15,7 +15,7 @@
  * snapshot is there, and the result says so.
  *
  * It may overlap with anything that pauses through `handover/pause-turn.ts`: each has its own dirty cursor, one at a time
- * holds the guest paused. A guest that is moved away meanwhile ends the save with `gone`.
+ * holds the guest paused. A guest that is moved away before its pages and state were taken ends the save with `gone`.
  */
 
 import { holdPaused, type PauseHold } from "../handover/pause-turn.ts";
