@@ -1,6 +1,5 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { V86Emulator } from "../../bindings/guests/v86/emulator.ts";
 import type { StartV86GuestOptions, V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { V86Machine } from "../../bindings/guests/v86/machine.ts";
 import { NetworkCard } from "../../bindings/guests/v86/network-card.ts";
@@ -9,7 +8,7 @@ import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { letterFault } from "../v86/boot-sector.ts";
 import { Console, moveV86 } from "../v86/move.ts";
-import { bootSectorFactory, MEMORY_BYTES, runBootSector, v86 } from "../v86/open-guests.ts";
+import { bootSectorFactory, MEMORY_BYTES, runBootSector, v86, watchedV86 } from "../v86/open-guests.ts";
 
 const test = suite("v86 guest: callbacks and writes of the host");
 const open = new Set<V86Guest>();
@@ -186,17 +185,10 @@ test("what devices write into RAM past the processor is dirty: direct memory acc
 
 for (const tracker of ["page-walk", "scan"] as const)
 	test(`v86's memory may grow between any two calls: ${tracker}`, async () => {
-		let emulator: V86Emulator | undefined;
-		const Original = v86.V86 as new (options: object) => V86Emulator;
-		class Watched extends Original {
-			constructor(options: object) {
-				super(options);
-				emulator = this;
-			}
-		}
-		const guest = await oracle({ tracker, v86: { ...v86, V86: Watched } });
+		const { v86, last } = watchedV86();
+		const guest = await oracle({ tracker, v86 });
 		const grow = (): void => {
-			const memory = emulator!.v86.cpu.wasm_memory;
+			const memory = last().v86.cpu.wasm_memory;
 			const { buffer } = memory;
 			memory.grow(1);
 			assert.is(buffer.byteLength, 0, "every view of it is of no use any more");

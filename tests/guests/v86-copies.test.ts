@@ -1,7 +1,6 @@
 // What a pause has copied of a v86 guest is encoded later, whatever the guest does then.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { V86Emulator } from "../../bindings/guests/v86/emulator.ts";
 import type { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { systemClock as clock } from "../../bindings/platform/system-clock.ts";
@@ -13,7 +12,7 @@ import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { Mode, SWEPT, Variable } from "../v86/boot-sector.ts";
 import { Console } from "../v86/move.ts";
-import { bootSectorFactory, openBootSector, runBootSector, v86 } from "../v86/open-guests.ts";
+import { bootSectorFactory, openBootSector, runBootSector, watchedV86 } from "../v86/open-guests.ts";
 
 const test = suite("v86 guest: copies");
 const open = new Set<V86Guest>();
@@ -100,18 +99,11 @@ test("a state is what was captured in the pause, although later ones were captur
 });
 
 test("a state that was copied is whole although v86's memory has grown since", async () => {
-	let emulator: V86Emulator | undefined;
-	const Original = v86.V86 as new (options: object) => V86Emulator;
-	class Watched extends Original {
-		constructor(options: object) {
-			super(options);
-			emulator = this;
-		}
-	}
-	const guest = await busy({ v86: { ...v86, V86: Watched } });
+	const { v86, last } = watchedV86();
+	const guest = await busy({ v86 });
 	const captured = await guest.state.capture();
 	const copy = await guest.copies.state();
-	emulator!.v86.cpu.wasm_memory.grow(1);
+	last().v86.cpu.wasm_memory.grow(1);
 	assert.ok(same(await copy.encode(), captured));
 	copy.release();
 });

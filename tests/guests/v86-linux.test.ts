@@ -1,11 +1,26 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
-import { checkLoads, LOADS, linuxFactory, openLinux, platform, shell, threeMore, whyNoLinux } from "../v86/linux.ts";
-import { type Console, moveV86, type Technique } from "../v86/move.ts";
+import { restore } from "../../bindings/snapshot/restore.ts";
+import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
+import { SnapshotStore } from "../../bindings/snapshot/store.ts";
+import {
+	checkLoads,
+	gapIn,
+	LOADS,
+	linuxFactory,
+	numbersAfter,
+	openLinux,
+	platform,
+	shell,
+	threeMore,
+	whyNoLinux,
+} from "../v86/linux.ts";
+import { Console, moveV86, type Technique } from "../v86/move.ts";
 
 const test = suite("v86 guest: Linux");
 const missing = await whyNoLinux();
@@ -95,6 +110,40 @@ if (missing === undefined) {
 		const hashes = async (guest: V86Guest): Promise<string> =>
 			(await guest.pages.hashes(0, guest.pages.pageCount)).toString();
 		assert.ok((await hashes(moved)) === (await hashes(unmoved)), "a page differs");
+	});
+	test("each live save of a series that was taken under load runs on: counters, oracle and hashes", async () => {
+		const { clock, random } = platform;
+		const { guest, console } = await openLinux();
+		await keep(guest).resume();
+		guest.serial.write(`${LOADS}\n`);
+		await threeMore(console);
+		const store = new SnapshotStore(new MemoryStore(), { clock, random });
+		const series = await SnapshotSeries.open({ guest, store, clock });
+		const taken: { readonly id: string; readonly text: string }[] = [];
+		for (let time = 0; time < 4; time++) {
+			const { snapshot } = await series.liveSave();
+			taken.push({ id: snapshot.id, text: console.text });
+			await threeMore(console);
+		}
+		await series.close();
+		checkLoads(console.text);
+		for (const { id, text } of taken) {
+			const services = { snapshot: await store.open(id), factories: [linuxFactory()], clock, random };
+			const { guest: copy } = await restore(services, { clock: "continue", random: "keep", stayPaused: true });
+			assert.instance(copy, V86Guest);
+			const its = new Console();
+			its.follow(keep(copy as V86Guest));
+			await (copy as V86Guest).resume();
+			// A line that the pause has cut in two begins on the console of the guest that was saved.
+			await its.wait("\n");
+			await threeMore(its);
+			assert.not.match(its.text, /BAD|BROKEN|Oops|BUG:|panic/);
+			const heard = numbersAfter("count", its.text.replaceAll("\r", ""));
+			assert.is(gapIn(heard), undefined);
+			const last = numbersAfter("count", text.replaceAll("\r", "")).at(-1)!;
+			assert.ok(heard[0]! <= last + 2, `saved by ${last}, begins with ${heard[0]}`);
+			await (copy as V86Guest).discard();
+		}
 	});
 } else {
 	console.log(missing);

@@ -87,9 +87,11 @@ export async function linuxSnapshot(): Promise<SnapshotReader> {
 	return store.open(ready.id);
 }
 
-/** The numbers that a program has written after this word, in order; the first may stand behind a prompt. */
+/** The numbers that a program has written after this word, in order, in whole lines; the first may stand behind a prompt. */
 export function numbersAfter(word: string, text: string): number[] {
-	return Array.from(text.matchAll(new RegExp(`^(?:.*# )?${word} (\\d+)\\b.*$`, "gm")), ([, digits]) => Number(digits));
+	return Array.from(text.matchAll(new RegExp(`^(?:.*# )?${word} (\\d+)\\b.*\\n`, "gm")), ([, digits]) =>
+		Number(digits),
+	);
 }
 
 /** What is wrong with numbers that should go up by one, or `undefined`. */

@@ -1,4 +1,5 @@
 // Opens v86 guests of our own boot sector, on the runtime that runs the test.
+import type { V86Build, V86Emulator } from "../../bindings/guests/v86/emulator.ts";
 import { V86GuestFactory } from "../../bindings/guests/v86/factory.ts";
 import { type StartV86GuestOptions, V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { loadV86 } from "../../bindings/guests/v86/package.ts";
@@ -12,6 +13,19 @@ const files =
 
 /** v86, loaded once for a suite. */
 export const v86 = await loadV86(files);
+
+/** v86 whose machines can be looked into. `last`: the one that was built last. */
+export function watchedV86(): { readonly v86: V86Build; readonly last: () => V86Emulator } {
+	let last: V86Emulator | undefined;
+	const Original = v86.V86 as new (options: object) => V86Emulator;
+	class Watched extends Original {
+		constructor(options: object) {
+			super(options);
+			last = this;
+		}
+	}
+	return { v86: { ...v86, V86: Watched }, last: () => last! };
+}
 
 export const MEMORY_BYTES = 8 * 2 ** 20;
 

@@ -3,8 +3,7 @@
 import type { CopyControl, PagesCopy, StateCopy } from "../../ports/copying-guest.ts";
 import type { PageBatch } from "../../ports/guest.ts";
 import type { DeviceState } from "./device-state.ts";
-import type { RunJob } from "./dirty-log.ts";
-import { atOnce } from "./dirty-log.ts";
+import { atOnce, type RunJob } from "./dirty-log.ts";
 import type { MissingRam } from "./missing-ram.ts";
 import { MOST_COPIED_PAGES, type PageWork } from "./page-work.ts";
 

@@ -20,8 +20,8 @@ export function layoutOf(machine: V86Machine): GuestLayout {
 			// Its clock goes on where it stopped, and its random numbers come from its memory: every copy draws the same.
 			clock: "carried",
 			random: "seeded",
-			// Whose page tables are not followed: it cannot run while pages are missing.
 			...(hardware.balloon === true ? { balloon: "true" } : {}),
+			// Whose page tables are not followed: it cannot run while pages are missing.
 			...(machine.usesPae ? { pageTables: "pae" } : {}),
 		},
 	};
