@@ -7,12 +7,12 @@ import * as assert from "uvu/assert";
 const folder = `build/test-entry-${process.pid}`; // below the repository, so that the suites find uvu
 const head = 'import { suite } from "uvu";\nconst test = suite("planted");\n';
 
-/** Runs one planted suite. @returns the exit code and the last line, the sum */
-function entry(source: string): { readonly code: number | null; readonly sum: string } {
+/** Runs one planted suite. @returns the exit code, all it said, and the last line, the sum */
+function entry(source: string): { readonly code: number | null; readonly output: string; readonly sum: string } {
 	const file = `${folder}/planted.mjs`;
 	writeFileSync(file, head + source);
 	const done = spawnSync(process.execPath, ["tests/run-suites.mjs", file], { encoding: "utf8" });
-	return { code: done.status, sum: done.stdout.trimEnd().split("\n").at(-1) ?? "" };
+	return { code: done.status, output: done.stdout, sum: done.stdout.trimEnd().split("\n").at(-1) ?? "" };
 }
 
 const test = suite("test entry");
@@ -58,6 +58,13 @@ test("a hook that throws fails its suite", () => {
 test("a test that never settles fails instead of ending in silence", () => {
 	const { code, sum } = entry('test("a", () => new Promise(() => {}));\ntest.run();\n');
 	assert.is(sum, "0 passed, 1 failed");
+	assert.is(code, 1);
+});
+
+test("what is left open behind the last test fails it, and is named", () => {
+	const { code, sum, output } = entry('test("a", () => {\n\tsetInterval(() => {}, 10);\n});\ntest.run();\n');
+	assert.is(sum, "1 passed, 1 failed");
+	assert.match(output, /^left open .*\bTimeout\b/m);
 	assert.is(code, 1);
 });
 

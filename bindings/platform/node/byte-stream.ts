@@ -87,8 +87,17 @@ export class NodeByteStream implements ByteStream {
 		this.#failure = failure;
 		this.#stopReading(failure);
 		if (this.#socket.destroyed) return;
-		if (this.#socket.remoteFamily === undefined) this.#socket.destroy();
-		else this.#socket.resetAndDestroy();
+		if (this.#canReset()) this.#socket.resetAndDestroy();
+		else this.#socket.destroy();
+	}
+
+	/**
+	 * Whether a reset can be sent: on TCP, and not while the end of the stream is leaving. The system refuses it then, and Node
+	 * (20 to 24) forgets the socket without closing it: its file stays open, and `close` waits for it for ever.
+	 */
+	#canReset(): boolean {
+		const isEndLeaving = this.#closing !== undefined && this.#socket.writableLength === 0;
+		return this.#socket.remoteFamily !== undefined && !isEndLeaving;
 	}
 
 	#end(): void {

@@ -231,6 +231,16 @@ export function byteStreamContract(test: ReturnType<typeof suite>, withPair: Wit
 		await closing;
 	});
 
+	for (const later of ["in the same turn", "a few steps later"] as const)
+		check(`an abort after a close, ${later}, lets go of the connection at once`, async ({ near, far }) => {
+			const closing = near.close();
+			if (later === "a few steps later") for (let i = 0; i < 3; i++) await Promise.resolve();
+			near.abort("enough");
+			await closing;
+			const seen = await far.readInto(new Uint8Array(8)).catch((error: unknown) => error);
+			assert.ok(seen === 0 || (seen instanceof LinkError && seen.code === "lost"), String(seen));
+		});
+
 	check("bytes that arrived before an abort are not delivered after it", async ({ near, far, settle }) => {
 		await far.write([pattern(1000)]);
 		await readExactly(near, 10);
