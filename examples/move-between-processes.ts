@@ -20,11 +20,12 @@ async function host(): Promise<void> {
 	const door = await platform.listen({ transport: "tcp", host: "127.0.0.1", port: 0 });
 	console.log(JSON.stringify(door.address));
 	const client = ferry.openLink((await door.accept())!);
-	client.ended.addEventListener("abort", () => process.exit()); // without its client it ends
+	client.ended.addEventListener("abort", () => process.kill(process.pid)); // without its client it ends
 	const receive = async () => {
 		const factories = [await ferry.WasmGuestFactory.open({ ...platform, programUrls: [programUrl] })];
 		const result = await ferry.receiveGuest({ ...platform, link: ferry.openLink((await door.accept())!), factories });
-		return result.outcome === "running" ? (result.guest as ferry.WasmGuest) : process.exit(1);
+		if (result.outcome !== "running") throw new Error(`no guest came: ${result.outcome}`);
+		return result.guest as ferry.WasmGuest;
 	};
 	const guest = role === "source" ? await ferry.startWasmGuest({ ...platform, programUrl }) : await receive();
 	const move = async (to: ferry.StreamAddress) => {
@@ -62,4 +63,4 @@ for (let sent = 0; sent < 1000 || home === source.link || unanswered.size > 0; )
 	if (number === 500) await say(home, { moveTo: target.address });
 }
 console.log("every number was answered, once");
-process.exit();
+for (const { link } of [source, target]) link.abort("nothing is left to ask");

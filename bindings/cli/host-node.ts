@@ -3,6 +3,7 @@ import process from "node:process";
 import { nodePlatform } from "../platform/node/index.ts";
 import { runHost } from "./host.ts";
 import { hostConfig, TOKEN_VARIABLE } from "./host-config.ts";
+import { endThisProcess } from "./node-end.ts";
 
 // Ctrl-C reaches every process of the terminal: the command decides what it means, and the leash tells us.
 process.on("SIGINT", () => undefined);
@@ -15,5 +16,4 @@ try {
 	console.error(error instanceof Error ? error.message : error);
 	process.exitCode = 1;
 }
-// allowed (exit): the leash has ended and nobody reads any output; a move under way must not keep the process alive
-process.exit();
+endThisProcess(); // the leash has ended: nothing that is still under way may keep the process alive

@@ -4,6 +4,7 @@ import { nodePlatform } from "../platform/node/index.ts";
 import { hostConfig, TOKEN_VARIABLE } from "./host-config.ts";
 import { runMachineHost } from "./machine-host.ts";
 import { machineSide } from "./machine-sides.ts";
+import { endThisProcess } from "./node-end.ts";
 
 // Ctrl-C reaches every process of the terminal: the command decides what it means, and the leash tells us.
 process.on("SIGINT", () => undefined);
@@ -17,5 +18,4 @@ try {
 	console.error(error instanceof Error ? error.message : error);
 	process.exitCode = 1;
 }
-// allowed (exit): the leash has ended: nothing that is still under way may keep the process alive
-process.exit();
+endThisProcess(); // the leash has ended: nothing that is still under way may keep the process alive

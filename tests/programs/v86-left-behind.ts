@@ -1,6 +1,5 @@
 // Takes a v86 guest that another process leaves behind, lets it run while its pages follow, and leaves it behind in turn:
 // `v86-left-behind ADDRESS`. Prints the address at which it waits; then, as JSON, what came of it.
-import process from "node:process";
 import { openLink } from "../../bindings/links/open-link.ts";
 import { hybrid } from "../../bindings/migration/hybrid.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
@@ -24,4 +23,3 @@ const result = await hybrid({ guest: received.guest, link: onward, clock, random
 const runtime = "Deno" in globalThis ? "deno" : "node";
 print(JSON.stringify({ runtime, pages, outcome: result.outcome, text: console.text }));
 await door.close();
-process.exit(0);

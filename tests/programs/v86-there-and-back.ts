@@ -1,6 +1,5 @@
 // Takes a v86 guest that another process moves here, lets it work, and moves it on: `v86-there-and-back ADDRESS letters|loads|steps`.
 // Prints the address at which it waits; then, as JSON, what came of it.
-import process from "node:process";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
 import { openLink } from "../../bindings/links/open-link.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
@@ -27,4 +26,3 @@ const result = await preCopy({ guest, link: onward, clock, random });
 print(JSON.stringify({ runtime: "Deno" in globalThis ? "deno" : "node", outcome: result.outcome, text: console.text }));
 await guest.discard();
 await door.close();
-process.exit(0);
