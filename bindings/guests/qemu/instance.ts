@@ -157,7 +157,7 @@ async function meet(
 		const console = await doors.console.accept();
 		const control = await doors.control.accept();
 		if (console === undefined || control === undefined) throw new QemuError("no-answer", "the start was given up");
-		const qmp = await QmpClient.open(control, report);
+		const qmp = await QmpClient.open(control, { clock: services.clock, report });
 		// allowed (print): the machine's console, not ours
 		return { qmp, console: new QemuConsole(console, report), network };
 	})();
