@@ -3,11 +3,18 @@
 import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type QemuGuest, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import { type QemuGuest, type QemuMachine, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
+import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
+import { isBallooningGuest } from "../../bindings/ports/ballooning-guest.ts";
+import type { ByteStream } from "../../bindings/ports/byte-stream.ts";
+import type { Clock } from "../../bindings/ports/clock.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
+import { liveSave } from "../../bindings/snapshot/live-save.ts";
+import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { oracleComplaint } from "../qemu/counter-sector.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
 
@@ -15,6 +22,19 @@ const test = suite("qemu guest: a QEMU that stands still");
 const { platform } = await openPlatform();
 const missing = await whyNoQemu(platform);
 const { clock, random } = platform;
+
+/** A stream to a QEMU that stops just before a command comes. */
+function stoppedAt(stream: ByteStream, command: string, stop: () => void): ByteStream {
+	return {
+		write: (parts, modelledByteLength) => {
+			if (parts.some((part) => new TextDecoder().decode(part).includes(command))) stop();
+			return stream.write(parts, modelledByteLength);
+		},
+		readInto: (target, wantedBytes) => stream.readInto(target, wantedBytes),
+		close: () => stream.close(),
+		abort: (reason) => stream.abort(reason),
+	};
+}
 
 if (missing === undefined) {
 	const stage = await QemuStage.open();
@@ -35,11 +55,16 @@ if (missing === undefined) {
 			sleep: (ms, signal) => clock.sleep(isHasty && ms >= 20_000 ? 50 : ms, signal),
 		},
 	};
-	const start = async (services: Platform): Promise<QemuGuest> =>
+	const start = async (services: Platform, made: QemuMachine = machine): Promise<QemuGuest> =>
 		stage.keep(
-			await startQemuGuest(services, { machine, folder, booted: (line) => isCount(line) && line >= "00000003" }),
+			await startQemuGuest(services, { machine: made, folder, booted: (line) => isCount(line) && line >= "00000003" }),
 		);
-	const hold = (guest: QemuGuest): void => {
+	/** A QEMU whose connection is lost is not waited for. */
+	const impatient: Clock = {
+		now: () => clock.now(),
+		sleep: (ms, signal) => clock.sleep(ms === 5_000 ? 50 : ms, signal),
+	};
+	const hold = (guest: { readonly pid: number }): void => {
 		isHasty = true;
 		process.kill(guest.pid, "SIGSTOP");
 	};
@@ -98,6 +123,94 @@ if (missing === undefined) {
 		assert.is(oracleComplaint(await stage.counted(guest)), undefined);
 		await guest.resume();
 		await nextLine(guest, isCount);
+	});
+
+	test("commands and the balloon of a QEMU that stands still fail in time, and work when it goes on", async () => {
+		const guest = await start(hasty, { ...machine, balloon: true });
+		assert.ok(isBallooningGuest(guest));
+		const { balloon } = guest;
+		const calls = {
+			execute: () => guest.execute("query-status"),
+			report: () => balloon.report(),
+			out: () => balloon.out(),
+			inflate: () => balloon.inflate(1),
+			deflate: () => balloon.deflate(1),
+		};
+		hold(guest);
+		for (const [name, call] of Object.entries(calls)) {
+			const { code, message } = await rejection(call());
+			assert.is(code, "no-answer", name);
+			assert.match(message, /it stands still/);
+		}
+		isHasty = false;
+		assert.match((await rejection(guest.execute("query-name", {}, { answerMs: 50 }))).message, /within 50 ms/);
+		goOn(guest);
+		for (const call of Object.values(calls)) await call();
+		await nextLine(guest, isCount);
+	});
+
+	test("a move and a live save of a balloon machine that stands still end in their live phase, and the guest is kept", async () => {
+		const guest = await start(hasty, { ...machine, balloon: true });
+		const factory = await stage.factory({ ...machine, balloon: true });
+		const [near, far] = openLinkPair();
+		const receiving = receiveGuest({ link: far, factories: [factory], clock });
+		hold(guest);
+		const result = await preCopy({ guest, link: near, clock, random });
+		assert.is(result.outcome, "kept");
+		assert.match(result.outcome === "kept" ? result.error.message : "", /has not answered 'query-balloon'/);
+		assert.is((await receiving).outcome, "discarded");
+		const store = new SnapshotStore(new MemoryStore(), { clock, random });
+		const { code, message } = await rejection(liveSave({ guest, store, clock }));
+		assert.is(code, "guest");
+		assert.match(message, /has not answered 'query-balloon'/);
+		assert.equal(await store.list(), []);
+		goOn(guest);
+		await nextLine(guest, isCount);
+		await liveSave({ guest, store, clock });
+	});
+
+	test("a QEMU that stops before it has answered everything at its start is given up, and leaves nothing", async () => {
+		let pid = 0;
+		const stopping: Platform = {
+			...hasty,
+			processes: {
+				start: async (command) => {
+					const started = await platform.processes.start(command);
+					pid = started.pid;
+					return started;
+				},
+			},
+			listen: async (address) => {
+				const listener = await platform.listen(address);
+				if (!("path" in address && address.path.endsWith("/qmp.sock"))) return listener;
+				const accept = async () => {
+					const stream = await listener.accept();
+					return stream === undefined ? undefined : stoppedAt(stream, "migrate-set-capabilities", () => hold({ pid }));
+				};
+				return { address: listener.address, accept, close: () => listener.close() };
+			},
+		};
+		const { code, message } = await rejection(start(stopping));
+		assert.is(code, "no-answer");
+		assert.match(message, /'migrate-set-capabilities'/);
+		assert.equal(await platform.files.names(folder), []);
+	});
+
+	test("a QEMU that closes its control connection and stays is ended, and its guest says so", async () => {
+		let control: ByteStream | undefined;
+		const listen: Platform["listen"] = async (address) => {
+			const listener = await platform.listen(address);
+			if (!("path" in address && address.path.endsWith("/qmp.sock"))) return listener;
+			const accept = async () => (control = await listener.accept());
+			return { address: listener.address, accept, close: () => listener.close() };
+		};
+		const guest = await start({ ...platform, listen, clock: impatient });
+		const { pid } = guest;
+		control!.abort("nobody is at its end");
+		assert.is((await rejection(guest.execute("query-status"))).code, "gone");
+		assert.is((await guest.ended).code, "crashed");
+		await guest.discard();
+		assert.is((await platform.files.read(`/proc/${pid}/cmdline`))?.byteLength ?? 0, 0);
 	});
 
 	test("after a resume that gave up the machine counts as running, and its old state is never used again", async () => {
