@@ -3,7 +3,7 @@
 import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type QemuGuest, type QemuMachine, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
+import { type QemuGuest, type QemuMachine, qemuVersion, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
@@ -194,6 +194,20 @@ if (missing === undefined) {
 		assert.is(code, "no-answer");
 		assert.match(message, /'migrate-set-capabilities'/);
 		assert.equal(await platform.files.names(folder), []);
+	});
+
+	test("an executable that does not tell its version in time is ended, and is no QEMU to start", async () => {
+		let pid = 0;
+		const start = async () => {
+			const sleeping = await platform.processes.start({ executable: "sleep", args: ["1000"] });
+			pid = sleeping.pid;
+			isHasty = true;
+			return sleeping;
+		};
+		const { code, message } = await rejection(qemuVersion({ ...hasty, processes: { start } }, "qemu"));
+		assert.is(code, "no-answer");
+		assert.match(message, /has not told its version/);
+		while (((await platform.files.read(`/proc/${pid}/cmdline`))?.byteLength ?? 0) > 0);
 	});
 
 	test("a QEMU that closes its control connection and stays is ended, and its guest says so", async () => {

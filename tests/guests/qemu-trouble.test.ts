@@ -148,4 +148,35 @@ test("a sweep that fails is done again by the next start", async () => {
 	}
 });
 
+test("a process that cannot be ended keeps its folder until the next sweep, and holds nobody up", async () => {
+	const { files, random } = platform;
+	const root = `/tmp/pageferry-test-sweep-${files.pid}-${random.nextU32().toString(36)}`;
+	const namespace = /\d+/.exec((await files.readLink("/proc/self/ns/pid")) ?? "")?.[0] ?? "0";
+	const folder = `${root}/${namespace}-999999998-1-a`;
+	const text: Record<string, string> = {
+		"/proc/999999999/cmdline": `qemu\0-no-user-config\0${folder}/ram`,
+		"/proc/999999999/stat": `999999999 (qemu) D ${"0 ".repeat(18)}77 0`,
+	};
+	let isHeld = true;
+	const killed: number[] = [];
+	const holding: HostFiles = {
+		...files,
+		kill: (pid) => void killed.push(pid),
+		names: async (path) => (path === "/proc" ? (isHeld ? ["self", "999999999"] : ["self"]) : files.names(path)),
+		read: async (path) => (path in text ? new TextEncoder().encode(text[path]) : files.read(path)),
+	};
+	try {
+		await files.makePrivateFolder(root);
+		await files.makePrivateFolder(folder);
+		assert.is(await sweepInstances(holding, root), 0);
+		assert.equal(killed, [999999999]);
+		assert.is((await files.names(root)).length, 1);
+		isHeld = false;
+		assert.is(await sweepInstances(holding, root), 1);
+		assert.equal(await files.names(root), []);
+	} finally {
+		await files.removeTree(root);
+	}
+});
+
 test.run();
