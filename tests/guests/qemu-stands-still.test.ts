@@ -264,6 +264,7 @@ if (missing === undefined) {
 		assert.is(guest.isPaused, false);
 		assert.is((await rejection(guest.state.capture())).code, "not-paused");
 		assert.is((await rejection(guest.pause({ deadlineMs: 50 }))).code, "pause-deadline");
+		isHasty = false; // the answer may take its time now
 		const resuming = guest.resume();
 		goOn(guest);
 		await resuming;
