@@ -1,4 +1,4 @@
-// A Linux of 128 MB under QEMU: the downtime of pre-copy and the pause of live increments, beside their limits, and beside
+// A Linux of 128 MB under QEMU that counts: the downtime of pre-copy and the pause of live increments, beside their limits, and beside
 // QEMU's own migration of the same guest in the same run, in turns. QEMU's figure is its own account of its downtime; ours
 // runs from the pause to the target's word that it runs.
 import { type QemuGuest, QemuGuestFactory, startQemuGuest } from "../../bindings/guests/qemu/index.ts";
@@ -10,7 +10,7 @@ import { nodePlatform } from "../../bindings/platform/node/index.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { isUp, linuxMachine, whyNoLinux } from "../../tests/qemu/linux.ts";
-import { whyNoQemu } from "../../tests/qemu/stage.ts";
+import { nextLine, whyNoQemu } from "../../tests/qemu/stage.ts";
 import type { BenchOptions, Row } from "../row.ts";
 import { median } from "./ferry.ts";
 
@@ -26,15 +26,34 @@ const WORK_MS = 100;
 export async function rows({ smoke }: BenchOptions): Promise<Row[]> {
 	const missing = (await whyNoQemu(platform)) ?? (await whyNoLinux(files));
 	if (missing !== undefined) return [{ ...plain(`not measured: ${missing}`, 0), unit: "" }];
+	const rounds = smoke ? 1 : 21;
 	try {
-		const guest = await startQemuGuest(platform, {
-			...{ machine, folder: FOLDER, booted: isUp },
-		});
-		await guest.console.write("counter 20 &\n");
-		const pauses = await increments(guest, smoke ? 1 : 21);
-		return [...pauses, ...(await moves(guest, smoke ? 1 : 21))];
+		return [...(await withGuest((guest) => increments(guest, rounds))), ...(await moves(rounds))];
 	} finally {
 		await files.removeTree(FOLDER);
+	}
+}
+
+/** A Linux that counts: the load of every figure here. */
+async function startGuest(): Promise<QemuGuest> {
+	const guest = await startQemuGuest(platform, { machine, folder: FOLDER, booted: isUp });
+	try {
+		const counts = nextLine(guest, (line) => /count \d+$/.test(line));
+		await guest.console.write("counter 20 &\n");
+		await counts;
+		return guest;
+	} catch (error) {
+		await guest.discard();
+		throw error;
+	}
+}
+
+async function withGuest<T>(work: (guest: QemuGuest) => Promise<T>): Promise<T> {
+	const guest = await startGuest();
+	try {
+		return await work(guest);
+	} finally {
+		await guest.discard();
 	}
 }
 
@@ -57,13 +76,15 @@ async function increments(guest: QemuGuest, rounds: number): Promise<Row[]> {
 	];
 }
 
-/** Moves the guest to and fro, and once a round as QEMU does it. */
-async function moves(first: QemuGuest, rounds: number): Promise<Row[]> {
+/** Moves a guest to and fro, and once a round as QEMU does it. */
+async function moves(rounds: number): Promise<Row[]> {
 	const factory = await QemuGuestFactory.open(platform, { machine, folder: FOLDER });
 	const downtimes = { transport: [] as number[], full: [] as number[], qemu: [] as number[] };
-	let guest = first;
+	let guest: QemuGuest | undefined;
 	try {
 		for (let round = 0; round < rounds; round++) {
+			// What QEMU has moved past our ports is known to its two ends only: each round begins with a new guest.
+			guest = await startGuest();
 			for (const verification of ["transport", "full"] as const) {
 				await clock.sleep(WORK_MS);
 				await factory.prepareStandbys(1);
@@ -77,18 +98,11 @@ async function moves(first: QemuGuest, rounds: number): Promise<Row[]> {
 				downtimes[verification].push(result.metrics.downtimeMs ?? Number.NaN);
 			}
 			await clock.sleep(WORK_MS);
-			const { target, downtimeMs } = await qemusOwn(guest, factory);
-			downtimes.qemu.push(downtimeMs);
-			// What QEMU has moved past our ports is known to its two ends only: the next round begins with a new guest.
+			downtimes.qemu.push(await qemusOwn(guest, factory));
 			await guest.discard();
-			await target.discard();
-			if (round + 1 < rounds)
-				guest = await startQemuGuest(platform, {
-					...{ machine, folder: FOLDER, booted: isUp },
-				});
 		}
 	} finally {
-		await guest.discard();
+		await guest?.discard();
 		await factory.close();
 	}
 	const { transport, full, qemu } = downtimes;
@@ -105,12 +119,18 @@ async function moves(first: QemuGuest, rounds: number): Promise<Row[]> {
 }
 
 /** QEMU's own pre-copy over a unix-domain socket, as fast as it goes, with our default for its downtime limit. */
-async function qemusOwn(
-	guest: QemuGuest,
-	factory: QemuGuestFactory,
-): Promise<{ readonly target: QemuGuest; readonly downtimeMs: number }> {
+async function qemusOwn(guest: QemuGuest, factory: QemuGuestFactory): Promise<number> {
 	await factory.prepareStandbys(1);
 	const { guest: target } = await factory.setUp(guest.state.layout(), new Map());
+	try {
+		return await migrate(guest, target);
+	} finally {
+		await target.discard();
+	}
+}
+
+/** @returns its downtime, in ms */
+async function migrate(guest: QemuGuest, target: QemuGuest): Promise<number> {
 	const uri = `unix:${FOLDER}/own.sock`;
 	const off = { capabilities: [{ capability: "x-ignore-shared", state: false }] };
 	for (const side of [guest, target]) await side.execute("migrate-set-capabilities", off);
@@ -127,7 +147,7 @@ async function qemusOwn(
 	await ended;
 	const report = await guest.execute("query-migrate");
 	if (typeof report !== "object" || report === null || !("downtime" in report)) throw new Error("no downtime reported");
-	return { target, downtimeMs: Number(report.downtime) };
+	return Number(report.downtime);
 }
 
 function limited(name: string, values: readonly number[], limitMs: number): Row {

@@ -2,18 +2,17 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type QemuGuest, QemuGuestFactory } from "../../bindings/guests/qemu/index.ts";
-import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { preCopy } from "../../bindings/migration/pre-copy.ts";
-import { receiveGuest } from "../../bindings/migration/target.ts";
 import { capture } from "../../bindings/network/pcap.ts";
-import { VirtualSwitch } from "../../bindings/network/switch.ts";
+import { type SwitchPort, VirtualSwitch } from "../../bindings/network/switch.ts";
 import { concat } from "../contract/suites/memory-stream.ts";
 import { addressOf, bootLinux, linuxMachine, whyNoLinux } from "../qemu/linux.ts";
+import { gapIn, JoinedConsole, moveTo } from "../qemu/moves.ts";
 import { nextLine, openPlatform, QemuStage, whyNoQemu } from "../qemu/stage.ts";
 
 const test = suite("qemu guest: Linux");
 const { platform } = await openPlatform();
-const { clock, random } = platform;
+const { clock } = platform;
 const missing = (await whyNoQemu(platform)) ?? (await whyNoLinux(platform.files));
 
 /** The numbers that a program has said on this console since it was opened. */
@@ -21,30 +20,40 @@ const said = (guest: QemuGuest, program: string): number[] =>
 	guest.console.recent.flatMap((line) => new RegExp(`\\b${program} (\\d+)( ok)?$`).exec(line)?.[1] ?? []).map(Number);
 const anything = (guest: QemuGuest, word: string): Promise<string> => nextLine(guest, (line) => line.includes(word));
 
-/** Numbers that go up by one. */
-function assertNoGap(numbers: readonly number[], what: string): void {
-	for (let i = 1; i < numbers.length; i++) assert.is(numbers[i], numbers[i - 1]! + 1, what);
-}
+/** Of each program that counts, by how much its number goes up from one line to the next. */
+const STEPS = { count: 1, oracle: 50, md5: 1 } as const;
 
 if (missing === undefined) {
 	const stage = await QemuStage.open();
 	test.after(() => stage.close());
 
-	/** Moves a guest to another port of the network. */
-	const moveTo = async (network: VirtualSwitch, guest: QemuGuest, number: number, name: string): Promise<QemuGuest> => {
-		const port = network.addPort(name);
-		const factory = await QemuGuestFactory.open(platform, {
-			...{ machine: linuxMachine(number), folder: stage.folder, network: port.attach },
-		});
-		const [near, far] = openLinkPair();
-		const receiving = receiveGuest({ link: far, factories: [factory], clock });
-		const result = await preCopy({ guest, link: near, clock, random });
+	/** Moves a guest to a target at this port, which may be its own. */
+	const moveToPort = async (
+		port: SwitchPort,
+		guest: QemuGuest,
+		number: number,
+		consoles: JoinedConsole,
+	): Promise<QemuGuest> => {
+		const machine = linuxMachine(number);
+		const factory = await QemuGuestFactory.open(platform, { machine, folder: stage.folder, network: port.attach });
+		const { result, target } = await moveTo(platform, consoles.hearing(factory), guest, preCopy);
 		assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
-		const received = await receiving;
-		assert.is(received.outcome, "running");
-		// allowed (cast): the only factory is QEMU's
-		if (received.outcome === "running") return stage.keep(received.guest as QemuGuest);
-		throw new RangeError("not received");
+		return stage.keep(target!);
+	};
+	const assertNoGap = (numbers: readonly number[], what: string, step = 1): void => {
+		assert.ok(numbers.length > 1, what);
+		assert.is(gapIn(numbers, step), undefined, what);
+	};
+	/** Nothing of what a machine said over all of its moves is missing, and no program has found a wrong byte. */
+	const assertWhole = (consoles: JoinedConsole): void => {
+		for (const [program, step] of Object.entries(STEPS))
+			assertNoGap(consoles.numbers(new RegExp(`^${program} (\\d+)\\b`)), program, step);
+		for (const line of consoles.lines) assert.not.match(line, /BAD|BROKEN|panic|Oops/);
+	};
+	/** The client has heard so many more answers than by now. */
+	const more = async (client: QemuGuest, answers: number): Promise<void> => {
+		const at = said(client, "wire").at(-1) ?? 0;
+		await nextLine(client, (line) => Number(/wire (\d+)$/.exec(line)?.[1] ?? 0) > at + answers);
 	};
 
 	test("two machines keep one TCP connection while both move; their programs go on without a gap", async () => {
@@ -59,37 +68,36 @@ if (missing === undefined) {
 			bootLinux(stage, linuxMachine(1), network.addPort("server")),
 			bootLinux(stage, linuxMachine(2), network.addPort("client")),
 		]);
-		await server.console.write("wire serve 9000 &\n oracle 4 50 &\n md5loop &\n counter 20 &\n");
-		for (const word of ["oracle ", "md5 ", "count "]) await anything(server, word);
+		const [serverConsoles, clientConsoles] = [new JoinedConsole(), new JoinedConsole()];
+		serverConsoles.follow(server);
+		clientConsoles.follow(client);
+		/** Every program of the server's has said something since. */
+		const works = () => Promise.all(["oracle ", "md5 ", "count "].map((word) => anything(server, word)));
+		// A prompt would stand before a line.
+		await server.console.write("PS1=; wire serve 9000 & oracle 4 50 & md5loop & counter 20 &\n");
+		await works();
 		await client.console.write("ping -c 3 -i 0.2 -W 10 10.0.0.1\n");
 		await anything(client, " 3 packets received");
-		await client.console.write("wire dial 10.0.0.1 9000 5 &\n");
+		await client.console.write("PS1=; wire dial 10.0.0.1 9000 5 &\n");
 		await anything(client, "wire 3");
 
-		const first = await moveTo(network, server, 1, "server 2");
-		const before = said(server, "count");
-		for (const word of ["oracle ", "md5 ", "count "]) await anything(first, word);
-		// The line that was being said at the pause may be cut between the two consoles.
-		const join = said(first, "count")[0]! - before.at(-1)!;
-		assert.ok(join === 1 || join === 2, `${before.at(-1)} then ${said(first, "count")[0]}`);
-		assertNoGap(said(first, "count"), "counter");
+		const second = network.addPort("server 2");
+		server = await moveToPort(second, server, 1, serverConsoles);
+		await works();
 		assert.is(network.portOf(addressOf(1))?.name, "server 2", "it is found where it is now");
 		assert.ok(announced.has("server 2"), "it has announced itself, by RARP");
-
-		const at = said(client, "wire").at(-1)!;
-		await nextLine(client, (line) => Number(/wire (\d+)$/.exec(line)?.[1] ?? 0) > at + 20);
-		assertNoGap(said(client, "wire"), "wire");
-		client = await moveTo(network, client, 2, "client 2");
+		await more(client, 20);
+		client = await moveToPort(network.addPort("client 2"), client, 2, clientConsoles);
 		await anything(client, "wire ");
-		server = await moveTo(network, first, 1, "server 3");
-		const later = said(client, "wire").at(-1)!;
-		await nextLine(client, (line) => Number(/wire (\d+)$/.exec(line)?.[1] ?? 0) > later + 20);
-		server = await moveTo(network, server, 1, "server 4");
-		for (const word of ["oracle ", "md5 ", "count "]) await anything(server, word);
-		const last = said(client, "wire").at(-1)!;
-		await nextLine(client, (line) => Number(/wire (\d+)$/.exec(line)?.[1] ?? 0) > last + 20);
-		for (const guest of [server, client]) for (const line of guest.console.recent) assert.not.match(line, /BAD|BROKEN/);
-		assertNoGap(said(client, "wire"), "wire");
+		server = await moveToPort(second, server, 1, serverConsoles);
+		await works();
+		await more(client, 20);
+		server = await moveToPort(network.addPort("server 4"), server, 1, serverConsoles);
+		await works();
+		await more(client, 20);
+		assertWhole(serverConsoles);
+		assertNoGap(clientConsoles.numbers(/^wire (\d+)$/), "wire");
+		for (const line of clientConsoles.lines) assert.not.match(line, /BAD|BROKEN|panic|Oops/);
 		stop();
 		await readCapture(recorded);
 		assert.equal(await stage.clear(), [], "nothing is left");

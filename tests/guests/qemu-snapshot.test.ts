@@ -11,7 +11,7 @@ import { lazyRestore } from "../../bindings/snapshot/lazy-restore.ts";
 import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
 import { type RestoreOptions, restore, restoreClones } from "../../bindings/snapshot/restore.ts";
 import { save } from "../../bindings/snapshot/save.ts";
-import { saveTo } from "../../bindings/snapshot/save-to.ts";
+import { saveTo, sendSnapshot } from "../../bindings/snapshot/save-to.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { oracleComplaint } from "../qemu/counter-sector.ts";
@@ -151,6 +151,27 @@ if (missing === undefined) {
 		await nextLine(guest, isCount);
 		const { guest: copy } = await restore(await services(snapshot.id), POLICY);
 		await checkRestored(copy);
+	});
+
+	test("a snapshot that lies in a store here is sent to another host, and the machine goes on from it there", async () => {
+		const { store } = open();
+		const there = open();
+		const guest = await stage.startCounter();
+		const { snapshot } = await liveSave({ guest, store, clock });
+		const at = counted(guest);
+		await guest.discard();
+		const [near, far] = openLinkPair();
+		const keeping = keepSnapshots({ link: far, store: there.store, clock });
+		const sent = await sendSnapshot({ snapshot: await store.open(snapshot.id), link: near, clock });
+		const { snapshots, error } = await keeping;
+		assert.is(error, undefined);
+		assert.equal(
+			snapshots.map(({ id }) => id),
+			[sent.id],
+		);
+		assert.is(sent.digest, snapshot.digest);
+		const { guest: copy } = await restore(await there.services(sent.id), POLICY);
+		assert.ok((await checkRestored(copy)) <= at + 1);
 	});
 
 	test("a lazy restore is refused by name: QEMU cannot wait for pages", async () => {

@@ -1,12 +1,10 @@
-// Owners and QEMUs that misbehave: listeners that throw, a QEMU that stands still, a factory closed while it works.
-import process from "node:process";
+// Owners and QEMUs that misbehave: listeners that throw, a folder that is too small, a factory closed while it works.
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type QemuGuest, startQemuGuest, sweepInstances } from "../../bindings/guests/qemu/index.ts";
 import { makeInstanceFolder } from "../../bindings/guests/qemu/instance-folder.ts";
 import { defaultFolder } from "../../bindings/guests/qemu/qemu-host.ts";
 import type { HostFiles } from "../../bindings/ports/host-files.ts";
-import type { Platform } from "../../bindings/ports/platform.ts";
 import { guestProgram } from "../qemu/programs.ts";
 import { nextLine, openPlatform, QemuStage, rejection, whyNoQemu } from "../qemu/stage.ts";
 
@@ -30,24 +28,12 @@ if (missing === undefined) {
 	test.after.each(async () => assert.equal(await stage.clear(), [], "nothing is left"));
 	test.after(() => stage.close());
 	const isCount = (line: string): boolean => /^[0-9a-f]{8}$/.test(line);
-	/** Whether the long waits of {@link hasty} are short. */
-	let isHasty = false;
-	test.before.each(() => {
-		isHasty = false;
-	});
-	const hasty: Platform = {
-		...platform,
-		clock: {
-			now: () => platform.clock.now(),
-			sleep: (ms, signal) => platform.clock.sleep(isHasty && ms >= 20_000 ? 50 : ms, signal),
-		},
-	};
-	const start = async (services: Platform, onListenerError: (error: unknown) => void): Promise<QemuGuest> =>
-		stage.keep(await startQemuGuest(services, { machine, folder, onListenerError, booted: isCount }));
+	const start = async (onListenerError: (error: unknown) => void): Promise<QemuGuest> =>
+		stage.keep(await startQemuGuest(platform, { machine, folder, onListenerError, booted: isCount }));
 
 	test("what listeners throw is told to the owner; the guest runs on, and the others hear every line and event", async () => {
 		const thrown: unknown[] = [];
-		const guest = await start(platform, (error) => thrown.push(error));
+		const guest = await start((error) => thrown.push(error));
 		const problems = [new Error("line"), new Error("text"), new Error("event")] as const;
 		const lines: string[] = [];
 		const events: string[] = [];
@@ -87,55 +73,6 @@ if (missing === undefined) {
 		assert.match(error.message, /takes \d+ MiB, and there are 5 MiB for .*--shm-size/);
 		assert.equal(await platform.files.names(folder), []);
 		assert.ok(((await platform.files.freeBytes(folder)) ?? 0) > 2 ** 20);
-	});
-
-	test("a QEMU that stands still does not hold a pause for ever, and goes on when it can", async () => {
-		const guest = await start(platform, () => undefined);
-		process.kill(guest.pid, "SIGSTOP");
-		const { code, message } = await rejection(guest.pause({ deadlineMs: 50 }));
-		assert.is(code, "pause-deadline");
-		assert.match(message, /does not answer/);
-		process.kill(guest.pid, "SIGCONT");
-		await nextLine(guest, isCount);
-		await guest.pause({ deadlineMs: 10_000 });
-		await guest.resume();
-		await nextLine(guest, isCount);
-	});
-
-	for (const call of ["resume", "restore"] as const)
-		test(`a QEMU that stands still fails ${call} with a typed error`, async () => {
-			const factory = await stage.factory(machine, hasty);
-			const source = await start(hasty, () => undefined);
-			await source.pause({ deadlineMs: 10_000 });
-			const state = await source.state.capture();
-			const { guest: target } = await factory.setUp(source.state.layout(), new Map());
-			stage.keep(target);
-			const still = call === "resume" ? source : stage.keep(target as QemuGuest);
-			isHasty = true;
-			process.kill(still.pid, "SIGSTOP");
-			const failed = await rejection(call === "resume" ? still.resume() : still.state.restore(state));
-			assert.is(failed.code, call === "resume" ? "no-answer" : "state");
-			assert.match(failed.message, /has not answered/);
-		});
-
-	test("a QEMU that stands still while it saves its state does not hold a resume for ever", async () => {
-		const guest = await start(hasty, () => undefined);
-		const stopped = new Promise<void>((resolve) => {
-			guest.onEvent((name) => {
-				if (name === "STOP") resolve();
-			});
-		});
-		const pausing = guest.pause({ deadlineMs: 100 });
-		await stopped;
-		isHasty = true;
-		process.kill(guest.pid, "SIGSTOP");
-		// Told to stop, it may have answered or not.
-		const code = await pausing.then(
-			() => "paused",
-			() => "not paused",
-		);
-		if (code === "paused") assert.is((await rejection(guest.resume())).code, "no-answer");
-		process.kill(guest.pid, "SIGCONT");
 	});
 
 	test("a factory that is closed while it starts standbys ends them too", async () => {
@@ -206,6 +143,37 @@ test("a sweep that fails is done again by the next start", async () => {
 		failing = false;
 		const path = await makeInstanceFolder(flaky, random, root);
 		assert.ok(path.startsWith(root));
+	} finally {
+		await files.removeTree(root);
+	}
+});
+
+test("a process that cannot be ended keeps its folder until the next sweep, and holds nobody up", async () => {
+	const { files, random } = platform;
+	const root = `/tmp/pageferry-test-sweep-${files.pid}-${random.nextU32().toString(36)}`;
+	const namespace = /\d+/.exec((await files.readLink("/proc/self/ns/pid")) ?? "")?.[0] ?? "0";
+	const folder = `${root}/${namespace}-999999998-1-a`;
+	const text: Record<string, string> = {
+		"/proc/999999999/cmdline": `qemu\0-no-user-config\0${folder}/ram`,
+		"/proc/999999999/stat": `999999999 (qemu) D ${"0 ".repeat(18)}77 0`,
+	};
+	let isHeld = true;
+	const killed: number[] = [];
+	const holding: HostFiles = {
+		...files,
+		kill: (pid) => void killed.push(pid),
+		names: async (path) => (path === "/proc" ? (isHeld ? ["self", "999999999"] : ["self"]) : files.names(path)),
+		read: async (path) => (path in text ? new TextEncoder().encode(text[path]) : files.read(path)),
+	};
+	try {
+		await files.makePrivateFolder(root);
+		await files.makePrivateFolder(folder);
+		assert.is(await sweepInstances(holding, root), 0);
+		assert.equal(killed, [999999999]);
+		assert.is((await files.names(root)).length, 1);
+		isHeld = false;
+		assert.is(await sweepInstances(holding, root), 1);
+		assert.equal(await files.names(root), []);
 	} finally {
 		await files.removeTree(root);
 	}

@@ -4,6 +4,8 @@
 //   load:  migrate-incoming ─▶ connect, before the pause of a move; write ─▶ `completed`      the machine is paused after
 //
 // QEMU saves once per pause: after a save that succeeded the machine has to run before the next.
+//
+// Nothing here has a limit, because what QEMU was told it does, whoever has given up waiting: who waits has one (run-state.ts).
 import type { ByteStream } from "../../ports/byte-stream.ts";
 import { QemuError } from "./errors.ts";
 import type { QemuInstance } from "./instance.ts";
@@ -18,7 +20,7 @@ const FIRST_ROOM_BYTES = 512 * 1024;
 const isEnd = ({ name, data }: QmpEvent): boolean =>
 	name === "MIGRATION" && ["completed", "failed", "cancelled"].includes(textMember(data, "status") ?? "");
 
-/** To be done once, on either side, before anything is saved or loaded. */
+/** To be done once, on either side, before anything is saved or loaded. @throws {QemuError} `command`, `exited`, `no-answer` */
 export async function prepareStateTransfer({ qmp }: QemuInstance): Promise<void> {
 	const on = (capability: string) => ({ capability, state: true });
 	await qmp.execute("migrate-set-capabilities", { capabilities: [on("x-ignore-shared"), on("events")] });
@@ -36,7 +38,7 @@ export async function saveDeviceState(
 		end.catch(() => undefined); // awaited below, unless the command itself is refused
 		const arriving = listener.accept();
 		arriving.catch(() => undefined); // likewise
-		await qmp.execute("migrate", { uri: `unix:${statePath}` });
+		await qmp.send("migrate", { uri: `unix:${statePath}` });
 		// A QEMU that does not come says `failed` instead.
 		const first = await Promise.race([arriving, end.then(() => undefined)]);
 		const bytes = first === undefined ? undefined : await readAll(first);
@@ -65,7 +67,7 @@ export async function openStateInlet({ connect }: QemuServices, instance: QemuIn
 	const { qmp, statePath } = instance;
 	const end = qmp.waitFor(isEnd);
 	end.catch(() => undefined); // awaited below, if it ever comes to that
-	await qmp.execute("migrate-incoming", { uri: `unix:${statePath}` });
+	await qmp.send("migrate-incoming", { uri: `unix:${statePath}` });
 	const stream = await connect({ transport: "unix", path: statePath });
 	let isUsed = false;
 	return {
@@ -88,7 +90,7 @@ export async function openStateInlet({ connect }: QemuServices, instance: QemuIn
 async function expectCompleted({ data }: QmpEvent, { qmp }: QemuInstance, what: "save" | "load"): Promise<void> {
 	const status = textMember(data, "status");
 	if (status === "completed") return;
-	const reason = textMember(await qmp.execute("query-migrate"), "error-desc") ?? "it gives no reason";
+	const reason = textMember(await qmp.send("query-migrate"), "error-desc") ?? "it gives no reason";
 	throw new QemuError("command", `QEMU could not ${what} the machine's state (${status}): ${reason}`);
 }
 

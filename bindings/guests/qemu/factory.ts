@@ -13,20 +13,28 @@ import {
 	type SetUpOptions,
 } from "../../ports/guest.ts";
 import { checkAccelerator } from "./accelerator.ts";
+import type { QemuNetwork } from "./card.ts";
 import { QemuError } from "./errors.ts";
-import { openGuest, type QemuGuest, type StartQemuGuestOptions } from "./guest.ts";
+import type { QemuGuest } from "./guest.ts";
 import { type Accelerator, checkMachine, machineFacts, pagesOf } from "./machine.ts";
 import { DEFAULT_EXECUTABLE, type QemuServices, qemuVersion } from "./qemu-host.ts";
+import { openGuest, type StartQemuGuestOptions } from "./start.ts";
 
 /** What a factory is made with: the machine that it builds, as at the source. */
-export type QemuGuestFactoryOptions = Omit<StartQemuGuestOptions, "booted" | "bootMs">;
+export interface QemuGuestFactoryOptions extends Omit<StartQemuGuestOptions, "booted" | "bootMs"> {
+	/**
+	 * In place of `network` where several of its machines run at once, as clones do: called once for each, when it is about to
+	 * run. With `network` alone the second of them is refused (`network-taken`).
+	 */
+	readonly networks?: () => QemuNetwork;
+}
 
 /**
  * See the head of this file.
  *
  * @example
  * ```ts ignore
- * const factory = await QemuGuestFactory.open(nodePlatform(), { machine, network: (stream) => port.attach(stream) });
+ * const factory = await QemuGuestFactory.open(nodePlatform(), { machine, network: port.attach });
  * await factory.prepareStandbys(1);
  * const received = await receiveGuest({ link, factories: [factory], clock });
  * ```
@@ -55,7 +63,7 @@ export class QemuGuestFactory implements GuestFactory {
 	static async open(services: QemuServices, options: QemuGuestFactoryOptions): Promise<QemuGuestFactory> {
 		const { machine, accelerator = "tcg", executable = DEFAULT_EXECUTABLE } = options;
 		checkMachine(machine);
-		if (machine.mac !== undefined && options.network === undefined)
+		if (machine.mac !== undefined && options.network === undefined && options.networks === undefined)
 			throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
 		const version = await qemuVersion(services, executable);
 		await checkAccelerator(services, accelerator, options);

@@ -14,6 +14,8 @@ import { defaultFolder } from "./qemu-host.ts";
 
 /** Every QEMU, and passt, which goes on under the name of a variant. */
 const STARTED_BY_US = /\0-no-user-config\0|^([^\0]*\/)?passt[^\0]*\0-f\0/;
+/** So often a process that was killed is looked at until it has ended: several seconds. It takes milliseconds. */
+const LAST_LOOKS = 20_000;
 const NAME = /^(\d+)-(\d+)-(\d+)-([0-9a-z]+)$/;
 
 /** Roots that this process has swept: once is enough, because it clears up after itself. */
@@ -43,7 +45,8 @@ export async function makeInstanceFolder(files: HostFiles, random: Random, root:
 }
 
 /**
- * Ends QEMUs whose owner is gone, and removes their folders.
+ * Ends QEMUs whose owner is gone, and removes their folders. One that cannot be ended (the system holds it in a call that does not
+ * return) keeps its folder until the next sweep.
  * @param root - the folder of {@link QemuPlace}
  * @returns how many folders were removed
  */
@@ -54,7 +57,7 @@ export async function sweepInstances(files: HostFiles, root: string = defaultFol
 		const [, namespace, pid, startTicks] = NAME.exec(name) ?? [];
 		if (namespace !== here.namespace || pid === undefined || startTicks === undefined) continue;
 		if ((await startTicksOf(files, Number(pid))) === startTicks) continue;
-		await endUsersOf(files, `${root}/${name}/`);
+		if (!(await endUsersOf(files, `${root}/${name}/`))) continue;
 		await files.removeTree(`${root}/${name}`);
 		removed++;
 	}
@@ -77,8 +80,11 @@ async function startTicksOf(files: HostFiles, pid: number): Promise<string | und
 	return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
 }
 
-/** Ends every QEMU whose files or sockets lie in this folder, and waits until there is none. We start all of them alike. */
-async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
+/**
+ * Ends every QEMU whose files or sockets lie in this folder, and waits until there is none. We start all of them alike.
+ * @returns whether they have all ended
+ */
+async function endUsersOf(files: HostFiles, folder: string): Promise<boolean> {
 	for (;;) {
 		let found = 0;
 		for (const name of await files.names("/proc")) {
@@ -89,11 +95,18 @@ async function endUsersOf(files: HostFiles, folder: string): Promise<void> {
 			const startTicks = await startTicksOf(files, Number(name));
 			if (startTicks === undefined) continue;
 			files.kill(Number(name));
-			// Its command line goes before its sockets do: a port that it listens on is free when it is a zombie, or gone. Its
-			// number may be another's by then.
-			while ((await startTicksOf(files, Number(name))) === startTicks);
+			if (!(await hasEnded(files, Number(name), startTicks))) return false;
 			found++;
 		}
-		if (found === 0) return;
+		if (found === 0) return true;
 	}
+}
+
+/**
+ * A process's command line goes before its sockets do: a port that it listens on is free when it is a zombie, or gone. Its number
+ * may be another's by then.
+ */
+async function hasEnded(files: HostFiles, pid: number, startTicks: string): Promise<boolean> {
+	for (let looks = 0; looks < LAST_LOOKS; looks++) if ((await startTicksOf(files, pid)) !== startTicks) return true;
+	return false;
 }

@@ -157,7 +157,7 @@ async function meet(
 		const console = await doors.console.accept();
 		const control = await doors.control.accept();
 		if (console === undefined || control === undefined) throw new QemuError("no-answer", "the start was given up");
-		const qmp = await QmpClient.open(control, report);
+		const qmp = await QmpClient.open(control, { clock: services.clock, report });
 		// allowed (print): the machine's console, not ours
 		return { qmp, console: new QemuConsole(console, report), network };
 	})();
@@ -178,7 +178,10 @@ async function drain(process: RunningProcess): Promise<void> {
 	for await (const _ of process.lines);
 }
 
-/** A RAM file takes room as it fills: a QEMU that finds none is killed in the middle of its work, so it is not started. */
+/**
+ * A RAM file takes room as it fills, and a QEMU that finds none is killed in the middle of its work: so one is not started where its
+ * memory does not fit into what is free now. That says nothing of what machines which run already will still fill.
+ */
 async function requireRoom(files: HostFiles, folder: string, byteLength: number): Promise<void> {
 	const free = await files.freeBytes(folder);
 	if (free === undefined || free >= byteLength) return;

@@ -17,3 +17,8 @@ export function numberMember(value: unknown, name: string): number | undefined {
 	const found = member(value, name);
 	return typeof found === "number" ? found : undefined;
 }
+
+/** @returns whether it is an object with a member of that name, `null` included */
+export function hasMember(value: unknown, name: string): boolean {
+	return typeof value === "object" && value !== null && Object.hasOwn(value, name);
+}

@@ -2,6 +2,7 @@
 import type { HostFiles } from "../../ports/host-files.ts";
 import type { Platform } from "../../ports/platform.ts";
 import { type ProcessEnd, ProcessError, type RunningProcess } from "../../ports/process.ts";
+import { ANSWER_MS, inTime } from "./answer-limit.ts";
 import { QemuError } from "./errors.ts";
 
 /** Ports that a QEMU guest works with; a platform has them all. */
@@ -31,13 +32,20 @@ export function defaultFolder({ userId }: HostFiles): string {
 /**
  * Asks QEMU for its version.
  * @returns as `7.2`: devices keep their state's format within it
- * @throws {QemuError} `not-installed`, `exited`
+ * @throws {QemuError} `not-installed`, `exited`, `no-answer`
  */
 export async function qemuVersion(services: QemuServices, executable: string): Promise<string> {
 	const process = await startQemu(services, executable, ["--version"]);
 	const lines: string[] = [];
-	for await (const line of process.lines) lines.push(line);
-	const end = await process.ended;
+	const asked = (async () => {
+		for await (const line of process.lines) lines.push(line);
+		return process.ended;
+	})();
+	if (!(await inTime(services.clock, ANSWER_MS, asked))) {
+		process.kill("SIGKILL");
+		throw new QemuError("no-answer", `${executable} has not told its version within ${ANSWER_MS} ms`);
+	}
+	const end = await asked;
 	const version = /version (\d+\.\d+)/.exec(lines.join("\n"))?.[1];
 	if (version === undefined) throw exited(end, process.errorText());
 	return version;

@@ -1,0 +1,176 @@
+// How a machine under QEMU is started: one that boots, or one that waits for its state (the factory's).
+import { GuestError } from "../../ports/guest.ts";
+import { checkAccelerator } from "./accelerator.ts";
+import { NetworkCard, type QemuNetwork } from "./card.ts";
+import { prepareStateTransfer } from "./device-state.ts";
+import { QemuError } from "./errors.ts";
+import { BallooningQemuGuest, QemuGuest } from "./guest.ts";
+import { QemuInstance } from "./instance.ts";
+import { type Accelerator, checkMachine, machineFacts, pagesOf, type QemuMachine } from "./machine.ts";
+import { DEFAULT_EXECUTABLE, type QemuPlace, type QemuServices, qemuVersion } from "./qemu-host.ts";
+import { QemuRam } from "./ram.ts";
+import type { QemuTracker } from "./ram-tracking.ts";
+import { whyNoSoftDirty } from "./soft-dirty.ts";
+
+/** How a machine is started. */
+export interface StartQemuGuestOptions extends QemuPlace {
+	readonly machine: QemuMachine;
+	/** `tcg` if left out. */
+	readonly accelerator?: Accelerator;
+	/**
+	 * How changed pages are found: by comparing them, or by the system's marks where a probe at the start finds that it has
+	 * them (docs/qemu.md). `auto` if left out: marks where they can be trusted; {@link QemuGuest.tracking} says which it is.
+	 */
+	readonly tracker?: "auto" | QemuTracker;
+	/** Takes the connection that carries the network card's frames: `switchPort.attach`. Needed with a `mac`, unless a factory has `networks`. */
+	readonly network?: QemuNetwork;
+	/** What the machine says on its console when it is up; the start waits for such a line. */
+	readonly booted?: (line: string) => boolean;
+	/**
+	 * Gets what a listener of the console or of QEMU's events throws; the guest runs on, and the others hear it too. Left out,
+	 * such an error is an uncaught one of the process, as that of an event target's listener is.
+	 */
+	readonly onListenerError?: (error: unknown) => void;
+	/** How long it may take to say so, in ms: 120 s if left out, which Linux needs under TCG on a busy machine. */
+	readonly bootMs?: number;
+}
+
+const BOOT_MS = 120_000;
+
+/**
+ * Boots a machine.
+ *
+ * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `no-accelerator`, `not-booted`; nothing is left then. RangeError for
+ *   a machine that makes no sense.
+ *
+ * A machine with a balloon is a {@link BallooningQemuGuest}.
+ *
+ * @example
+ * ```ts ignore
+ * const machine = { memoryMiB: 128, boot: { kernel: "vmlinuz", initrd: "initrd.gz", append: "console=ttyS0" } };
+ * const guest = await startQemuGuest(nodePlatform(), { machine, booted: (line) => line.startsWith("ready") });
+ * ```
+ */
+export async function startQemuGuest(services: QemuServices, options: StartQemuGuestOptions): Promise<QemuGuest> {
+	const { machine, accelerator = "tcg", executable = DEFAULT_EXECUTABLE, booted } = options;
+	checkMachine(machine);
+	if (machine.mac !== undefined && options.network === undefined)
+		throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
+	const version = await qemuVersion(services, executable);
+	await checkAccelerator(services, accelerator, options);
+	const facts = await machineFacts(machine, { files: services.files, version, accelerator });
+	const guest = await openGuest(services, { ...options, accelerator, incoming: false }, facts);
+	if (booted === undefined) return guest;
+	try {
+		await waitUntilBooted(services, guest, booted, options.bootMs ?? BOOT_MS);
+		return guest;
+	} catch (error) {
+		await guest.discard();
+		throw error;
+	}
+}
+
+/** What {@link openGuest} takes. */
+export interface OpenGuestOptions extends Omit<StartQemuGuestOptions, "accelerator"> {
+	readonly accelerator: Accelerator;
+	readonly incoming: boolean;
+	/** See the factory's. */
+	readonly networks?: () => QemuNetwork;
+}
+
+/** For the factory: a machine that boots, or one that waits for its state. */
+export async function openGuest(
+	services: QemuServices,
+	options: OpenGuestOptions,
+	facts: Readonly<Record<string, string>>,
+): Promise<QemuGuest> {
+	const instance = await QemuInstance.start(services, options);
+	let ram: QemuRam | undefined;
+	try {
+		await prepareStateTransfer(instance);
+		let onEnd: (error: GuestError) => void = () => undefined;
+		const file = { path: instance.ramPath, pageCount: pagesOf(options.machine) };
+		let isPaused = (): boolean => false;
+		const process = { files: services.files, pid: instance.pid, isPaused: () => isPaused() };
+		ram = await QemuRam.open(services.workers, file, process, (error) => onEnd(error));
+		await chooseTracker(services.files, options, ram, instance.pid);
+		const card = cardOf(instance, options);
+		const Kind = options.machine.balloon === true ? BallooningQemuGuest : QemuGuest;
+		const guest = new Kind({ services, instance, ram, card, facts }, options.incoming ? "waiting" : "running");
+		isPaused = () => guest.isPaused;
+		onEnd = (error) => guest.crash(error);
+		if (!options.incoming) {
+			card?.claim(() => guest.isRunning);
+			card?.unclaim();
+			card?.connect();
+		}
+		return guest;
+	} catch (error) {
+		const reason = new GuestError("gone", "the start failed");
+		await Promise.all([instance.end(reason), ram?.close(reason)]);
+		throw error;
+	}
+}
+
+function cardOf({ network: stream }: QemuInstance, options: OpenGuestOptions): NetworkCard | undefined {
+	const { network, networks = network && (() => network) } = options;
+	return stream && networks && new NetworkCard(stream, networks);
+}
+
+/** @throws {QemuError} `no-soft-dirty` where the marks were asked for */
+async function chooseTracker(
+	files: QemuServices["files"],
+	{ tracker = "auto", machine }: Pick<StartQemuGuestOptions, "tracker" | "machine">,
+	ram: QemuRam,
+	pid: number,
+): Promise<void> {
+	if (tracker === "scan") return;
+	const process = { pid, pageCount: ram.pageCount, markedPages: () => ram.markedPages() };
+	const why = await whyNoSoftDirty(files, machine, process);
+	ram.tracking.decide(why);
+	if (tracker === "soft-dirty" && why !== undefined)
+		throw new QemuError("no-soft-dirty", `soft-dirty marks cannot be used: ${why}; use "auto" or "scan"`);
+}
+
+async function waitUntilBooted(
+	{ clock }: QemuServices,
+	guest: QemuGuest,
+	booted: (line: string) => boolean,
+	bootMs: number,
+): Promise<void> {
+	const timer = new AbortController();
+	let stop: () => void = () => undefined;
+	const said = new Promise<true>((resolve, reject) => {
+		const look = (line: string) => {
+			try {
+				if (booted(line)) resolve(true);
+			} catch (error) {
+				reject(error);
+			}
+		};
+		// allowed (print): the machine's console, not ours
+		stop = guest.console.onLine(look);
+		guest.console.recent.forEach(look);
+	});
+	const late = clock.sleep(bootMs, timer.signal).then(
+		() => false,
+		() => false,
+	);
+	const crashed = guest.ended.then((error) => error);
+	try {
+		const first = await Promise.race([said, late, crashed]);
+		if (first === true) return;
+		const lines = guest.console.recent.slice(-20);
+		const last = lines.length === 0 ? "it has said nothing" : `its last words: ${lines.slice(-3).join(" / ")}`;
+		const why = first === false ? `within ${bootMs} ms` : `before it ended (${first.message})`;
+		throw new QemuError(
+			"not-booted",
+			`the machine did not come up ${why}; ${last}`,
+			lines.join("\n"),
+			first || undefined,
+		);
+	} finally {
+		stop();
+		timer.abort();
+	}
+}
