@@ -22,7 +22,11 @@ export class SerialPort implements V86SerialPort {
 	readonly #send: (bytes: number[]) => void;
 	readonly #report: ReportError;
 	readonly #listeners = new Set<(text: string) => void>();
-	#output: number[] = [];
+	/** What the guest has written since the last flush. */
+	#fresh: number[] = [];
+	/** What no listener has got yet. */
+	#kept = "";
+	#watch: ((text: string) => void) | undefined;
 	#input: number[] = [];
 	#open = false;
 
@@ -46,22 +50,32 @@ export class SerialPort implements V86SerialPort {
 		return () => this.#listeners.delete(listener);
 	}
 
+	/**
+	 * Hears what the guest writes from now on, a step's worth at a time; all of it is kept for the first listener as well. One at a time.
+	 * @returns stops it
+	 */
+	watch(watcher: (text: string) => void): () => void {
+		this.#watch = watcher;
+		return () => {
+			this.#watch = undefined;
+		};
+	}
+
 	/** The guest writes a byte. */
 	put(byte: number): void {
-		this.#output.push(byte);
+		this.#fresh.push(byte);
 	}
 
 	/** A step has ended: listeners get what came. */
 	flush(): void {
-		if (this.#listeners.size === 0) {
-			if (this.#output.length > KEPT_BYTES) this.#output.splice(0, this.#output.length - KEPT_BYTES);
-			return;
-		}
-		if (this.#output.length === 0) return;
-		let text = "";
-		for (const byte of this.#output) text += String.fromCharCode(byte);
-		this.#output = [];
-		tellListeners(this.#listeners, text, this.#report);
+		let fresh = "";
+		for (const byte of this.#fresh) fresh += String.fromCharCode(byte);
+		if (fresh !== "") this.#fresh = [];
+		const text = this.#kept + fresh;
+		const isHeard = this.#listeners.size > 0;
+		this.#kept = isHeard ? "" : text.slice(-KEPT_BYTES);
+		if (fresh !== "") this.#watch?.(fresh);
+		if (isHeard && text !== "") tellListeners(this.#listeners, text, this.#report);
 	}
 
 	/** Whether the guest runs, and input can be given to it. */

@@ -64,6 +64,7 @@ class GuestWorker {
 		if (faulting) await rehearseFaults(guest);
 		guest.serial.listen((text) => this.#post({ kind: "serial", text }));
 		guest.network.listen((frame) => this.#post({ kind: "frame", frame }, [frame.buffer]));
+		void guest.crashed.then((error) => this.#post({ kind: "crashed", error: recordError(error) }));
 		this.#guest = guest;
 		return {};
 	}
