@@ -137,6 +137,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
 		this.copies = this.#makeCopies();
 		ports.wake = () => this.#wake();
+		ports.requireGuest = () => this.#require("any");
 		this.driven = this.#makeBalloon();
 	}
 
@@ -171,7 +172,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		guest.#work.prepare();
 		// The first capture and the first restore run code that was never run: better here than in a switch.
 		const state = guest.#devices.capture();
-		if (firmware === undefined) for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
+		if (firmware !== undefined) guest.#serial.ready();
+		else for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
 		return guest;
 	}
 
@@ -193,6 +195,11 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	/** Instructions that the processor has executed here; wraps at 2^32. */
 	get instructions(): number {
 		return this.#machine.cpu.instruction_counter[0] ?? 0;
+	}
+
+	/** @internal */
+	get hasCrashed(): boolean {
+		return this.#status === "crashed";
 	}
 
 	/** Reads RAM as it is now: physical addresses. @throws RangeError beyond it; {@link GuestError} `gone` */
@@ -246,6 +253,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		return this.#do(() => {
 			if (this.#status === "running") return;
 			this.#status = "running";
+			this.#serial.ready();
+			this.#serial.resumed();
 			this.#open(true);
 			void this.#runLoop(++this.#loop);
 		});
@@ -316,11 +325,10 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		}
 	}
 
-	/** Whether time passes, and input reaches the machine. */
+	/** Whether time passes, and frames reach the machine. */
 	#open(open: boolean): void {
 		if (open) this.#machine.time.start();
 		else this.#machine.time.stop();
-		this.#serial.open = open;
 		this.#network.open = open;
 	}
 
@@ -361,9 +369,10 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	}
 
 	#makeCopies(): CopyControl {
-		const [work, devices, missing] = [this.#work, this.#devices, this.missing];
+		const [work, missing] = [this.#work, this.missing];
 		return new V86Copies({
-			...{ work, devices, missing },
+			...{ work, missing },
+			copyState: () => this.#copyState(),
 			run: (job) => this.#slices.run(job),
 			requirePaused: () => this.#require("paused"),
 			isPaused: () => this.#status !== "running",
@@ -407,15 +416,22 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 			capture: () =>
 				this.#do(() => {
 					this.#require("paused");
-					return this.#devices.capture();
+					return this.#copyState()();
 				}),
 			restore: (bytes) =>
 				this.#do(() => {
 					this.#require("paused");
 					this.#devices.restore(bytes);
+					this.#serial.ready();
 				}),
 			resource: () => Promise.resolve(undefined),
 		};
+	}
+
+	/** @returns what encodes it, also when the guest has run on */
+	#copyState(): () => Uint8Array<ArrayBuffer> {
+		this.#serial.captured();
+		return this.#devices.copy();
 	}
 
 	#checkRange(address: number, byteLength: number): void {

@@ -91,15 +91,17 @@ export class V86WorkerGuest implements FaultingGuest {
 			onEnd: (error) => this.#crash(error),
 		});
 		const typed = (bytes: number[]): void => this.#worker.post({ kind: "serial", text: String.fromCharCode(...bytes) });
-		this.serial = this.#serial = new SerialPort(typed, report);
+		this.serial = this.#serial = new SerialPort(typed, report, () => {
+			if (this.#worker.ended !== undefined) throw this.#worker.ended;
+		});
 		this.#network = new NetworkCard(
 			(frame) => this.#worker.post({ kind: "frame", frame: frame.slice() }),
 			() => this.#report?.macAddress ?? "",
 			report,
 		);
 		this.network = this.#seenNetwork();
-		// Whether the guest is paused is the worker's to know: it keeps what comes then.
-		this.#serial.open = true;
+		// Whether the guest is paused, or has its state, is the worker's to know: it keeps what comes too early.
+		this.#serial.ready();
 		this.#network.open = true;
 		this.pages = new WorkerPages(this.#worker, pageCount);
 		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
@@ -222,6 +224,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		if (this.#worker.ended !== undefined) throw this.#worker.ended;
 		if (this.#status === "running") return;
 		await this.#worker.run("resume", {});
+		this.#serial.resumed();
 		this.#status = "running";
 	}
 
@@ -244,7 +247,10 @@ export class V86WorkerGuest implements FaultingGuest {
 				if (this.#report?.layout === undefined) throw new GuestError("gone", "the guest was never built");
 				return this.#report.layout;
 			},
-			capture: async () => (await this.#worker.run("capture", {})).bytes,
+			capture: async () => {
+				this.#serial.captured();
+				return (await this.#worker.run("capture", {})).bytes;
+			},
 			restore: async (bytes) => void (await this.#worker.run("restore", { bytes: bytes.slice() })),
 			resource: () => Promise.resolve(undefined),
 		};

@@ -47,7 +47,8 @@ class GuestWorker {
 				this.#answer(message.id, this.#job(message.job));
 				break;
 			case "serial":
-				this.#guest?.serial.write(message.text);
+				// One that has crashed has told the host already.
+				if (this.#guest?.hasCrashed === false) this.#guest.serial.write(message.text);
 				break;
 			case "frame":
 				this.#guest?.network.deliver(message.frame);
