@@ -19,7 +19,7 @@ export interface V86Build {
 }
 
 /** @throws {GuestError} `incompatible` for any other version, with what to install */
-export function checkVersion(build: V86Build): void {
+export function checkVersion(build: Pick<V86Build, "version">): void {
 	const [release] = build.version.split("+");
 	if (release !== V86_VERSION)
 		throw new GuestError(
