@@ -30,8 +30,7 @@ test("where the runtime does not say where packages are, the nearest node_module
 
 test("a package that is nowhere above the module is not there", async () => {
 	const { read, asked } = filesAt();
-	const error = await findInPackage({ read }, urlOf("/a/b/c.js"), "package.json").catch((reason: unknown) => reason);
-	assert.match(String(error), `there is no node_modules/v86/package.json above ${urlOf("/a/b/c.js")}`);
+	assert.is(await findInPackage({ read }, urlOf("/a/b/c.js"), "package.json"), undefined);
 	assert.equal(asked, [
 		"/a/b/node_modules/v86/package.json",
 		"/a/node_modules/v86/package.json",

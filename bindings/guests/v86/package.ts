@@ -21,33 +21,36 @@ export async function loadV86(files: Files): Promise<V86Build> {
 		return { version, V86, wasm: await read(files, "build/v86.wasm") };
 	} catch (cause) {
 		if (cause instanceof GuestError) throw cause;
-		const reason = cause instanceof Error ? cause.message : String(cause);
-		throw new GuestError(
-			"incompatible",
-			`the package v86 cannot be loaded: npm install --save-exact v86@${V86_VERSION} (it is an optional peer dependency): ${reason}`,
-			cause,
-		);
+		throw cannotLoad(cause instanceof Error ? cause.message : String(cause), cause);
 	}
 }
 
+function cannotLoad(reason: string, cause?: unknown): GuestError {
+	const advice = `npm install --save-exact v86@${V86_VERSION} (it is an optional peer dependency)`;
+	return new GuestError("incompatible", `the package v86 cannot be loaded: ${advice}: ${reason}`, cause);
+}
+
 async function read(files: Files, path: string): Promise<Uint8Array<ArrayBuffer>> {
-	const { url, resolve } = import.meta as { readonly url: string; readonly resolve?: (specifier: string) => string };
-	if (resolve === undefined) return findInPackage(files, url, path);
-	const bytes = await files.read(pathOf(resolve(`v86/${path}`)));
-	if (bytes === undefined) throw new Error(`v86/${path} is missing`);
+	// Node has `resolve` from 20.6 on, whatever the types say.
+	const { url, resolve }: { readonly url: string; readonly resolve?: (specifier: string) => string } = import.meta;
+	const bytes =
+		resolve === undefined ? await findInPackage(files, url, path) : await files.read(pathOf(resolve(`v86/${path}`)));
+	if (bytes === undefined) throw cannotLoad(`there is no v86/${path}`);
 	return bytes;
 }
 
 /**
- * A file of the package, for a runtime that does not say where packages are (Node before 20.6): in the `node_modules` nearest to
- * this module.
+ * A file of the package, for a runtime that does not say where packages are: in the `node_modules` nearest to a module.
  * @param from - URL of the module that asks
  */
-export async function findInPackage(files: Files, from: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function findInPackage(
+	files: Files,
+	from: string,
+	path: string,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
 	for (let folder = new URL(".", from); ; folder = new URL("..", folder)) {
 		const bytes = await files.read(pathOf(new URL(`node_modules/v86/${path}`, folder).href));
-		if (bytes !== undefined) return bytes;
-		if (folder.pathname === "/") throw new Error(`there is no node_modules/v86/${path} above ${from}`);
+		if (bytes !== undefined || folder.pathname === "/") return bytes;
 	}
 }
 
