@@ -1,5 +1,7 @@
 // A history of a PC in v86, and back: its files are deleted, and it runs again as it was before. `npm run guests` prepares it.
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { localPlatform, restore, SnapshotStore, startHistory } from "pageferry";
 import { loadV86, V86Guest, V86GuestFactory } from "pageferry/guests/v86";
 
@@ -28,7 +30,8 @@ async function main(): Promise<void> {
 	const snapshot = await saved.open((await saved.list())[0]!.id);
 	const { guest } = await restore({ snapshot, factories, clock, random }, policy);
 	if (!(guest instanceof V86Guest)) throw new Error("another guest than was saved");
-	const store = new SnapshotStore(await openFolderStore(`${tmpdir()}/pageferry-example-v86`), { clock, random });
+	const place = await mkdtemp(join(tmpdir(), "pageferry-rewind-")); // its own: others may run this too
+	const store = new SnapshotStore(await openFolderStore(place), { clock, random });
 
 	await shell(guest, "echo everything >/tmp/work");
 	const history = await startHistory({ guest, store, clock }, { everyMs: 100, keep: { ageMs: 600_000 } });
@@ -42,6 +45,5 @@ async function main(): Promise<void> {
 	if (!text.includes("everything") || !text.includes("/bin/ls")) throw new Error(`it says '${text}'`);
 	console.log(`back to '${good.snapshot.label}', paused for ${good.metrics.downtimeMs.toFixed(1)} ms then: ${text}`);
 	await again.discard();
-	for (const { id } of await store.list()) await store.delete(id);
-	await store.prune();
+	await rm(place, { recursive: true });
 }

@@ -14,7 +14,7 @@ import { bitsByteLength, countBits, forEachRun, orBits, setBits } from "./page-b
 
 /** A guest's memory and its shadow, page by page. All pages are of 4096 bytes. */
 export interface ShadowedMemory {
-	/** Pages of the live memory; grows. A multiple of 8. */
+	/** Pages of the live memory; grows. */
 	readonly pageCount: number;
 	/** Pages that the shadow has. */
 	readonly shadowPageCount: number;
@@ -140,7 +140,7 @@ export class ScanTracker {
 		for (let page = 0; page < pageCount; page += STEP_PAGES) {
 			const count = Math.min(STEP_PAGES, pageCount - page);
 			if (page < known) this.#refresh(page, Math.min(count, known - page));
-			const own = this.#bits(cursor).subarray(page >>> 3, (page + count) >>> 3);
+			const own = this.#bits(cursor).subarray(page >>> 3, (page + count + 7) >>> 3);
 			result.set(own, page >>> 3);
 			own.fill(0);
 			yield;

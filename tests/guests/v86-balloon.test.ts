@@ -7,7 +7,8 @@ import { GuestMemoryKernels } from "../../bindings/engine/inplace.ts";
 import { V86Balloon } from "../../bindings/guests/v86/balloon.ts";
 import { DeviceState } from "../../bindings/guests/v86/device-state.ts";
 import type { V86BalloonDevice } from "../../bindings/guests/v86/emulator.ts";
-import { BallooningV86Guest, hardwareOf } from "../../bindings/guests/v86/guest.ts";
+import { BallooningV86Guest } from "../../bindings/guests/v86/guest.ts";
+import { hardwareOf } from "../../bindings/guests/v86/hardware.ts";
 import { V86Machine } from "../../bindings/guests/v86/machine.ts";
 import { BallooningV86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { WrittenPages } from "../../bindings/guests/v86/written-pages.ts";
@@ -15,7 +16,6 @@ import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { systemClock as clock } from "../../bindings/platform/system-clock.ts";
 import { isBallooningGuest } from "../../bindings/ports/ballooning-guest.ts";
 import { type Guest, GuestError, PAGE_BYTES } from "../../bindings/ports/guest.ts";
-import { bootSectorFirmware } from "../v86/boot-sector.ts";
 import { moveV86 } from "../v86/move.ts";
 import { bootSectorFactory, MEMORY_BYTES, runBootSector, v86 } from "../v86/open-guests.ts";
 import { runInWorker, workerFactory } from "../v86/worker-guests.ts";
@@ -105,9 +105,8 @@ test("a guest has no balloon unless it was asked for, and its layout says nothin
 	const guest = keep(await runBootSector("spin"));
 	assert.not.ok(isBallooningGuest(guest));
 	assert.not.ok("balloon" in guest.state.layout().facts);
-	const firmware = bootSectorFirmware();
 	// @ts-expect-error: what JavaScript callers can pass
-	assert.throws(() => hardwareOf({ firmware, balloon: "yes" }), /balloon/);
+	assert.throws(() => hardwareOf({ balloon: "yes" }), /balloon/);
 });
 
 test("a balloon is part of the layout: a target is built with it, another word for it is refused by name", async () => {

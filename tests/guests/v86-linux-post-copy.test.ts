@@ -127,7 +127,16 @@ if (missing === undefined) {
 		for (const [name, one] of Object.entries({ client, server })) {
 			const { target, moving } = await leave(one.guest, "post-copy", { console: one.console });
 			assert.is(keep(target!).network.macAddress, one.guest.network.macAddress);
-			plug(target!, `${name} 2`).announce(target!.network.macAddress);
+			const { macAddress } = target!.network;
+			const port = plug(target!, `${name} 2`);
+			// RARP, once: an announcement is from where the guest is now, whether or not its pages are.
+			const announced: string[] = [];
+			const untap = network.tap(({ frame, from }) => {
+				if (frame[12] === 0x80 && frame[13] === 0x35) announced.push(from);
+			});
+			port.announce(macAddress);
+			assert.equal(announced, [`${name} 2`]);
+			untap();
 			const result = await moving;
 			assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
 			const last = numbersAfter("wire", client.console.text.replaceAll("\r", "")).at(-1)!;

@@ -61,6 +61,17 @@ if (missing === undefined) {
 		assert.match(await shell(here, console, "cat /proc/uptime"), /^\d+\.\d\d \d+\.\d\d$/m);
 	});
 
+	test("a command that is typed while it is paused is carried out where it goes on", async () => {
+		const { guest, console } = await openLinux();
+		keep(guest);
+		await guest.resume();
+		await guest.pause({ deadlineMs: 5000 });
+		const from = console.text.length;
+		guest.serial.write('echo "typed"\'\' "in the pause"\n');
+		await moveOn(guest, stopAndCopy, console);
+		await console.wait("typed in the pause", from);
+	});
+
 	test("its page walk misses no page that changes, under forks, hashing and copying", async () => {
 		const { guest, console } = await openLinux();
 		keep(guest);

@@ -8,7 +8,7 @@ import { stopAndCopy } from "../../bindings/migration/stop-and-copy.ts";
 import { systemClock } from "../../bindings/platform/system-clock.ts";
 import type { ConvergencePolicy } from "../../bindings/policies/convergence.ts";
 import { GuestError } from "../../bindings/ports/guest.ts";
-import { letterFault, Mode, oracleFault, SWEPT, Variable } from "../v86/boot-sector.ts";
+import { bootSectorFirmware, letterFault, Mode, oracleFault, SWEPT, Variable } from "../v86/boot-sector.ts";
 import { Console, moveV86 } from "../v86/move.ts";
 import { bootSectorFactory, MEMORY_BYTES, openBootSector, runBootSector, v86, word } from "../v86/open-guests.ts";
 
@@ -168,10 +168,28 @@ test("what a target cannot be is refused by name", async () => {
 	assert.equal(facts(factory.check(layout)), []);
 	assert.equal(facts(factory.check({ ...layout, kind: "wasm" })), ["kind"]);
 	assert.equal(facts(factory.check({ ...layout, pageCount: 2 ** 20 })), ["pageCount"]);
-	assert.equal(facts(factory.check({ ...layout, pageCount: 3 })), ["hardware"]);
+	for (const pageCount of [3, 257, 2064]) assert.equal(facts(factory.check({ ...layout, pageCount })), ["hardware"]);
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, v86: "0.5.1" } })), ["v86"]);
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, time: "backwards" } })), ["time"]);
 	assert.equal(facts(factory.check({ ...layout, facts: { ...layout.facts, vgaMemory: "7" } })), ["hardware"]);
+});
+
+test("every size that starts is a size that moves: 128 KiB more than 8 MiB, and not a page more", async () => {
+	const factory = bootSectorFactory();
+	for (const memoryByteLength of [2 ** 20, MEMORY_BYTES + 2 ** 17]) {
+		const guest = keep(await openBootSector({ memoryByteLength }));
+		const { result, target } = await moveV86(guest, factory, stopAndCopy);
+		assert.is(result.outcome, "moved", "error" in result ? result.error.message : "");
+		assert.is(keep(target!).pages.pageCount * 4096, memoryByteLength);
+	}
+	const start = V86Guest.start({
+		v86,
+		clock: systemClock,
+		firmware: bootSectorFirmware(),
+		memoryByteLength: MEMORY_BYTES + 4096,
+	});
+	const error = await start.then(keep, (reason: unknown) => reason);
+	assert.match(String(error), /RangeError: memoryByteLength: 8392704 is no multiple of 131072/);
 });
 
 test("post-copy is refused with the reason, and the guest runs on", async () => {

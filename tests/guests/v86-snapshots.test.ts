@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { V86Guest } from "../../bindings/guests/v86/guest.ts";
+import { V86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
 import { openLinkPair } from "../../bindings/links/open-link.ts";
 import { systemClock as clock } from "../../bindings/platform/system-clock.ts";
@@ -8,14 +9,15 @@ import { systemRandom as random } from "../../bindings/platform/system-random.ts
 import { startHistory } from "../../bindings/snapshot/history.ts";
 import { keepSnapshots } from "../../bindings/snapshot/keeper.ts";
 import { improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
-import { restore } from "../../bindings/snapshot/restore.ts";
+import { restore, restoreClones } from "../../bindings/snapshot/restore.ts";
 import { save } from "../../bindings/snapshot/save.ts";
-import { saveTo } from "../../bindings/snapshot/save-to.ts";
+import { saveTo, sendSnapshot } from "../../bindings/snapshot/save-to.ts";
 import { SnapshotSeries } from "../../bindings/snapshot/series.ts";
 import { SnapshotStore } from "../../bindings/snapshot/store.ts";
 import { letterFault, Mode, oracleFault, Variable } from "../v86/boot-sector.ts";
 import { Console } from "../v86/move.ts";
 import { bootSectorFactory, MEMORY_BYTES, openBootSector, runBootSector } from "../v86/open-guests.ts";
+import { workerFactory } from "../v86/worker-guests.ts";
 
 const test = suite("v86 guest: snapshots");
 const open = new Set<V86Guest>();
@@ -151,6 +153,66 @@ test("every way of saving more than once, of a counted run: series, history, kee
 	const { snapshot } = await saveTo({ guest, link: near, clock });
 	await keeper;
 	await sameAsUnsaved(kept, snapshot.id);
+});
+
+test("clones of a counted run are, at every bit, the run that was not saved, and then go their own ways", async () => {
+	const guest = await counted();
+	await guest.resume();
+	const store = newStore();
+	const { snapshot } = await save({ guest, store, clock });
+	const services = { snapshot: await store.open(snapshot.id), factories: [bootSectorFactory()], clock, random };
+	const clones = (await restoreClones(services, 3, { ...POLICY, stayPaused: true })).map((one) => keep(one.guest));
+	const all = async (one: V86Guest): Promise<string> =>
+		`${one.timeMs} ${await one.pages.hashes(0, one.pages.pageCount)} ${await one.state.capture()}`;
+	const unsaved = await counted(clones[0]!.steps);
+	for (const clone of clones) assert.ok((await all(clone)) === (await all(unsaved)), "where it was saved");
+	const [first, second, third] = clones as [V86Guest, V86Guest, V86Guest];
+	await first.advance(40);
+	assert.ok((await all(second)) === (await all(third)), "what one does is not seen in the others");
+	await second.advance(40);
+	assert.ok((await all(first)) === (await all(second)), "40 steps later");
+	assert.not.ok((await all(second)) === (await all(third)));
+});
+
+test("clones in workers run on, each with all of its letters", async () => {
+	const { guest } = await oracle();
+	const store = newStore();
+	const { snapshot } = await liveSave({ guest, store, clock });
+	const services = { snapshot: await store.open(snapshot.id), factories: [workerFactory()], clock, random };
+	const clones = await restoreClones(services, 2, { ...POLICY, stayPaused: true });
+	try {
+		for (const { guest: clone } of clones) {
+			assert.instance(clone, V86WorkerGuest);
+			const console = new Console();
+			console.follow(clone as V86WorkerGuest);
+			await clone.resume();
+			await console.more(30);
+			await clone.pause({ deadlineMs: 5000 });
+			assert.is(letterFault(console.text), undefined);
+			assert.is(oracleFault(await (clone as V86WorkerGuest).readMemory(0, MEMORY_BYTES)), undefined);
+		}
+	} finally {
+		for (const { guest: clone } of clones) await clone.discard();
+	}
+});
+
+test("a snapshot that was sent to a keeper, an increment too, is there as it is here", async () => {
+	const guest = await counted();
+	await guest.resume();
+	const store = newStore();
+	const series = await SnapshotSeries.open({ guest, store, clock });
+	const ids: string[] = [];
+	for (let taken = 0; taken < 2; taken++) ids.push((await series.liveSave()).snapshot.id);
+	await series.close();
+	for (const id of ids) {
+		const kept = newStore();
+		const [near, far] = openLinkPair();
+		const keeper = keepSnapshots({ link: far, store: kept, clock });
+		const there = await sendSnapshot({ snapshot: await store.open(id), link: near, clock });
+		await keeper;
+		assert.is(there.digest, (await store.open(id)).info.digest);
+		await sameAsUnsaved(kept, there.id);
+	}
 });
 
 test.run();

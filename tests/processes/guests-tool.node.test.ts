@@ -93,4 +93,30 @@ test("one kernel that does not exist leaves the other assets as they are made", 
 	assert.equal(readdirSync(join(done.folder, "assets/qemu")).sort(), ["initramfs.gz", "manifest.json", "vmlinuz"]);
 });
 
+test("a kernel that does not boot ends in advice, and the assets themselves are there", () => {
+	// Every file of every package says "content", BIOS and kernel among them.
+	const done = guests(
+		{
+			...EMPTY,
+			"apt-get": `case "$*" in *download*) touch "$PWD/package.deb";; esac`,
+			"apt-cache": 'case "$*" in *linux-image-686) echo "  Depends: linux-image-1-686";; esac',
+			"dpkg-deb": [
+				'[ "$1" = -x ] || { echo 1.0; exit; }',
+				'mkdir -p "$3/bin" "$3/boot" "$3/usr/share/seabios" "$3/usr/lib/modules/1/kernel"',
+				"for file in bin/busybox boot/vmlinuz-1 usr/share/seabios/bios.bin usr/share/seabios/vgabios-stdvga.bin; do",
+				'echo content > "$3/$file"; done',
+			].join("\n"),
+			gcc: 'while [ "$1" != -o ]; do shift; done; echo program > "$2"',
+		},
+		"--only",
+		"v86",
+	);
+	assert.is(done.status, 1, done.stdout);
+	assert.match(done.stdout, /^v86: ready/m);
+	assert.match(done.stderr, /^guests: v86, booted: firmware\.bios: it has 8 bytes/m);
+	assert.match(done.stderr, /npm run guests -- --refresh/);
+	assert.match(done.stderr, /^guests: missing: v86, booted\. Tests that need it are skipped/m);
+	assert.not.match(done.stderr, /\n {4}at /, "no stack");
+});
+
 test.run();

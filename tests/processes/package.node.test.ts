@@ -1,9 +1,9 @@
 // The package as others get it: packed, installed in an empty folder, used from Node and from Deno, and its command.
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import ts from "typescript";
 import { suite } from "uvu";
@@ -100,5 +100,56 @@ test("its command runs", async () => {
 	assert.is(failing.code, 1);
 	assert.match(failing.stderr, /npm install sql\.js/);
 });
+
+const LOAD = `
+import { localPlatform } from "pageferry";
+import { loadV86 } from "pageferry/guests/v86";
+const told = await loadV86(localPlatform().files).then(
+	({ version, wasm }) => "v86 " + version + " of " + wasm.length + " bytes",
+	({ name, code, message }) => name + " " + code + ": " + message,
+);
+console.log(told);
+`;
+
+/** Puts a package by the name of v86 beside ours. */
+function putV86(files: Readonly<Record<string, string>>): void {
+	const place = join(folder, "node_modules/v86");
+	rmSync(place, { recursive: true, force: true });
+	for (const [path, text] of Object.entries(files)) {
+		mkdirSync(dirname(join(place, path)), { recursive: true });
+		writeFileSync(join(place, path), text);
+	}
+}
+
+const aboutV86 = (version: string): string =>
+	JSON.stringify({ name: "v86", version, type: "module", main: "build/libv86.mjs" });
+const V86_FILES = { "build/libv86.mjs": "export class V86 {}", "build/v86.wasm": "module" };
+
+for (const runtime of ["Node", "Deno"] as const) {
+	const load = async (): Promise<string> => {
+		writeFileSync(join(folder, "load.mjs"), LOAD);
+		const words = runtime === "Node" ? ["load.mjs"] : ["run", "--allow-all", "--no-lock", "load.mjs"];
+		return (await run(runtime === "Node" ? process.execPath : deno, words, { cwd: folder })).stdout;
+	};
+
+	test(`without v86 it says what to install: ${runtime}`, async () => {
+		putV86({});
+		assert.match(
+			await load(),
+			/^GuestError incompatible: the package v86 cannot be loaded: npm install --save-exact v86@0\.5\.462 \(/,
+		);
+	});
+
+	test(`another version of v86 is refused by its name, also where its code is elsewhere: ${runtime}`, async () => {
+		for (const files of [V86_FILES, {}]) {
+			putV86({ ...files, "package.json": aboutV86("0.5.461") });
+			assert.match(await load(), /^GuestError incompatible: v86 0\.5\.461 is installed, .*npm install --save-exact/);
+		}
+		putV86({ ...V86_FILES, "package.json": aboutV86("0.5.462+abc") });
+		assert.is(await load(), "v86 0.5.462+abc of 6 bytes\n");
+		putV86({ "build/libv86.mjs": "export class V86 {}", "package.json": aboutV86("0.5.462") });
+		assert.match(await load(), /^GuestError incompatible: .*npm install.*v86\.wasm/);
+	});
+}
 
 test.run();

@@ -62,6 +62,11 @@ const pagesOf = (bits: Uint8Array, pageCount: number): number[] =>
 	Array.from({ length: pageCount }, (_, page) => page).filter((page) => ((bits[page >> 3]! >> (page & 7)) & 1) === 1);
 
 const PAGES = STEP_PAGES * 2 + 16;
+/** Whole bytes of bits, and not: the last byte's pages are pages like the others. */
+const pageCounts = fc.oneof(
+	fc.constantFrom(PAGES, STEP_PAGES, 1, 7, STEP_PAGES + 1),
+	fc.integer({ min: 1, max: PAGES }),
+);
 const action = fc.oneof(
 	{ weight: 4, arbitrary: fc.record({ do: fc.constant("write" as const), page: fc.nat(PAGES - 1) }) },
 	{ weight: 2, arbitrary: fc.record({ do: fc.constant("harvest" as const), cursor: fc.nat(2) }) },
@@ -77,24 +82,26 @@ const action = fc.oneof(
 	},
 	fc.record({ do: fc.constant("put back" as const), cursor: fc.nat(2) }),
 	fc.record({ do: fc.constant("reopen" as const), cursor: fc.nat(2) }),
-	fc.record({ do: fc.constant("grow" as const), pages: fc.constantFrom(8, 16, 80) }),
+	fc.record({ do: fc.constant("grow" as const), pages: fc.constantFrom(1, 7, 8, 16, 80) }),
 	fc.record({ do: fc.constant("cover" as const), page: fc.nat(PAGES - 1) }),
 );
 
 test("three cursors agree with an oracle that notes every write for each", () => {
 	fc.assert(
-		fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-			const memory = new NumberedMemory(PAGES);
+		fc.property(pageCounts, fc.array(action, { maxLength: 60 }), (pages, actions) => {
+			const memory = new NumberedMemory(pages);
 			const tracker = new ScanTracker(memory);
 			const cursors = [0, 1, 2].map(() => run(tracker.open()));
 			const dirty = cursors.map(() => new Set<number>());
 			const harvested = cursors.map(() => [] as number[]);
 			for (const step of actions) {
 				switch (step.do) {
-					case "write":
-						memory.write(step.page);
-						for (const set of dirty) set.add(step.page);
+					case "write": {
+						const page = step.page % memory.pageCount;
+						memory.write(page);
+						for (const set of dirty) set.add(page);
 						break;
+					}
 					case "grow":
 						for (const set of dirty) for (let page = 0; page < step.pages; page++) set.add(memory.pageCount + page);
 						memory.grow(step.pages);
@@ -125,7 +132,7 @@ test("three cursors agree with an oracle that notes every write for each", () =>
 						break;
 					}
 					case "put back": {
-						const bits = new Uint8Array(memory.shadowPageCount / 8);
+						const bits = new Uint8Array(Math.ceil(memory.shadowPageCount / 8));
 						for (const page of harvested[step.cursor]!) {
 							bits[page >> 3]! |= 1 << (page & 7);
 							dirty[step.cursor]!.add(page);
@@ -139,9 +146,11 @@ test("three cursors agree with an oracle that notes every write for each", () =>
 						dirty[step.cursor]!.clear();
 						harvested[step.cursor] = [];
 						break;
-					case "cover":
-						run(tracker.cover(step.page));
-						assert.ok(memory.shadowPageCount > step.page);
+					case "cover": {
+						const page = step.page % memory.pageCount;
+						run(tracker.cover(page));
+						assert.ok(memory.shadowPageCount > page);
+					}
 				}
 			}
 			assert.is(memory.detached, 0, "never all three were closed at once");
@@ -153,21 +162,22 @@ test("three cursors agree with an oracle that notes every write for each", () =>
 });
 
 test("a copy kept by encoding what was harvested is complete, whatever is written between the steps", () => {
-	const write = fc.record({ page: fc.nat(PAGES - 1), grow: fc.boolean() });
+	const write = fc.record({ page: fc.nat(PAGES - 1), grow: fc.option(fc.constantFrom(1, 5, 8), { nil: 0 }) });
 	fc.assert(
 		fc.property(
+			pageCounts,
 			fc.array(fc.nat(2), { maxLength: 12 }),
 			fc.array(write, { minLength: 1, maxLength: 80 }),
-			(turns, writes) => {
-				const memory = new NumberedMemory(PAGES);
+			(pages, turns, writes) => {
+				const memory = new NumberedMemory(pages);
 				const tracker = new ScanTracker(memory);
 				let at = 0;
 				let grown = 0;
 				const disturb = (): void => {
 					for (let n = 0; n < 3; n++) {
 						const { page, grow } = writes[at++ % writes.length]!;
-						memory.write(page);
-						if (grow && grown++ < 4) memory.grow(8);
+						memory.write(page % memory.pageCount);
+						if (grow > 0 && grown++ < 4) memory.grow(grow);
 					}
 				};
 				const cursors = [0, 1, 2].map(() => run(tracker.open(), disturb));

@@ -42,6 +42,18 @@ export function bootSectorFirmware(): { readonly bios: Uint8Array } {
 	return { bios };
 }
 
+/** A BIOS that writes a text to the first serial port, and does nothing more. */
+export function sayingFirmware(text: string): { readonly bios: Uint8Array } {
+	const bios = new Uint8Array(FIRMWARE_BYTES);
+	bios.set(fromHex(RESET), RESET_AT);
+	// mov dx, 3f8; for each byte mov al, byte; out dx, al; then cli; hlt.
+	const code = ["baf803", ...Array.from(text, (character) => `b0${hexOf(character)}ee`), "faf4ebfd"].join("");
+	bios.set(fromHex(code), LOADER_AT);
+	return { bios };
+}
+
+const hexOf = (character: string): string => character.charCodeAt(0).toString(16).padStart(2, "0");
+
 function fromHex(digits: string): Uint8Array {
 	return Uint8Array.from({ length: digits.length / 2 }, (_, at) =>
 		Number.parseInt(digits.slice(at * 2, at * 2 + 2), 16),

@@ -2,7 +2,6 @@
 // nothing of the machine any more, only the engine, which lives until the last copy is released.
 import type { CopyControl, PagesCopy, StateCopy } from "../../ports/copying-guest.ts";
 import type { PageBatch } from "../../ports/guest.ts";
-import type { DeviceState } from "./device-state.ts";
 import { atOnce, type RunJob } from "./dirty-log.ts";
 import type { MissingRam } from "./missing-ram.ts";
 import { MOST_COPIED_PAGES, type PageWork } from "./page-work.ts";
@@ -10,7 +9,8 @@ import { MOST_COPIED_PAGES, type PageWork } from "./page-work.ts";
 /** What copies are made with. */
 export interface CopyParts {
 	readonly work: PageWork;
-	readonly devices: DeviceState;
+	/** @returns what encodes it: see DeviceState */
+	readonly copyState: () => () => Uint8Array<ArrayBuffer>;
 	readonly missing: MissingRam;
 	/** With the guest's other work, whatever has become of the guest. */
 	readonly run: RunJob;
@@ -42,9 +42,9 @@ export class V86Copies implements CopyControl {
 	}
 
 	async state(): Promise<StateCopy> {
-		const { work, devices, run, requirePaused } = this.#parts;
+		const { work, copyState, run, requirePaused } = this.#parts;
 		requirePaused();
-		const encode = devices.copy();
+		const encode = copyState();
 		const use = new Use(work.retain());
 		return { encode: () => use.during(() => run(() => atOnce(encode))), release: () => use.end() };
 	}

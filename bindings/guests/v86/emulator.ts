@@ -19,7 +19,7 @@ export interface V86Build {
 }
 
 /** @throws {GuestError} `incompatible` for any other version, with what to install */
-export function checkVersion(build: V86Build): void {
+export function checkVersion(build: Pick<V86Build, "version">): void {
 	const [release] = build.version.split("+");
 	if (release !== V86_VERSION)
 		throw new GuestError(
@@ -37,7 +37,14 @@ export interface V86Constructor {
 export interface V86Emulator {
 	readonly v86: { readonly cpu: V86Cpu; readonly constructor: V86Statics };
 	readonly bus: { send(event: string, value: unknown): void };
+	/** What it does when its module is there; v86 calls it, and waits for nothing of it. */
+	continue_init(machine: V86Startable, settings: unknown): Promise<void>;
 	add_listener(event: string, listener: (value: never) => void): void;
+}
+
+/** The machine, when its files are there. */
+export interface V86Startable {
+	init(settings: unknown): void;
 }
 
 /** What every instance of the page shares: its devices ask this for the time. */

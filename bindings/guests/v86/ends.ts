@@ -8,11 +8,16 @@ import { SerialPort } from "./serial-port.ts";
 export class Ends implements V86Output {
 	#machine: V86Machine | undefined;
 	#wake: () => void = () => undefined;
+	#requireGuest: () => void = () => undefined;
 	readonly serial: SerialPort;
 	readonly network: NetworkCard;
 
 	constructor(report: ReportError) {
-		this.serial = new SerialPort((bytes) => this.#machine?.sendSerial(bytes), report);
+		this.serial = new SerialPort(
+			(bytes) => this.#machine?.sendSerial(bytes),
+			report,
+			() => this.#requireGuest(),
+		);
 		this.network = new NetworkCard(
 			(frame) => this.#machine?.sendFrame(frame),
 			() => this.#machine?.macAddress ?? "",
@@ -35,6 +40,11 @@ export class Ends implements V86Output {
 	/** What is to happen when an idle machine gets work. */
 	set wake(wake: () => void) {
 		this.#wake = wake;
+	}
+
+	/** What throws when there is no guest any more. */
+	set requireGuest(requireGuest: () => void) {
+		this.#requireGuest = requireGuest;
 	}
 
 	connect(machine: V86Machine): void {

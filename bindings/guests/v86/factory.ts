@@ -9,9 +9,9 @@ import {
 	type SetUpOptions,
 } from "../../ports/guest.ts";
 import { checkVersion, V86_VERSION } from "./emulator.ts";
-import { hardwareProblem, LARGEST_MEMORY_BYTES, V86Guest, type V86GuestOptions } from "./guest.ts";
+import { V86Guest, type V86GuestOptions } from "./guest.ts";
 import type { TimeMode } from "./guest-time.ts";
-import type { V86Hardware } from "./machine.ts";
+import { hardwareProblem, LARGEST_MEMORY_BYTES, type V86Hardware } from "./hardware.ts";
 
 /** What {@link V86GuestFactory} takes. */
 export interface V86GuestFactoryOptions extends V86GuestOptions {

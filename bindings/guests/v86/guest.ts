@@ -19,21 +19,22 @@ import {
 	GuestError,
 	type GuestState,
 	type Interruptions,
-	PAGE_BYTES,
 	type PageBits,
 	type PauseOptions,
 } from "../../ports/guest.ts";
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
 import { throwLater } from "../listeners.ts";
 import { V86Balloon } from "./balloon.ts";
+import { startOrDiscard, type V86BootOptions } from "./boot.ts";
 import { V86Copies } from "./copies.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
 import type { V86Build } from "./emulator.ts";
 import { Ends } from "./ends.ts";
-import type { TimeMode } from "./guest-time.ts";
+import type { V86Firmware } from "./firmware.ts";
+import { hardwareOf, type V86Hardware, type V86HardwareOptions } from "./hardware.ts";
 import { layoutOf } from "./layout.ts";
-import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
+import { V86Machine } from "./machine.ts";
 import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
 import type { NetworkCard, V86NetworkCard } from "./network-card.ts";
 import { drained, PageWork } from "./page-work.ts";
@@ -41,20 +42,7 @@ import type { SerialPort, V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
 
 /** What {@link V86Guest.start} takes. */
-export interface StartV86GuestOptions extends V86GuestOptions {
-	/** RAM in bytes: a multiple of 4096 from 1 MiB to 1 GiB. 64 MiB if left out. */
-	readonly memoryByteLength?: number;
-	/** Memory of the graphics card: a power of two from 256 KiB (the default; enough for text) to 2 MiB. */
-	readonly vgaMemoryByteLength?: number;
-	/** `real` if left out. A `counted` clock gives the same run every time, as fast as it goes. */
-	readonly time?: TimeMode;
-	/** Whether guest code is compiled: `true` if left out. Only without it is a counted run the same to the last bit. */
-	readonly compile?: boolean;
-	/**
-	 * Whether it has a balloon (virtio): `false` if left out. The guest is then a {@link BallooningV86Guest}, and its system needs
-	 * the modules `virtio_pci` and `virtio_balloon`.
-	 */
-	readonly balloon?: boolean;
+export interface StartV86GuestOptions extends V86GuestOptions, V86HardwareOptions, V86BootOptions {
 	/** What it boots from. */
 	readonly firmware: V86Firmware;
 }
@@ -75,12 +63,7 @@ export interface V86GuestOptions {
 	readonly onListenerError?: (error: unknown) => void;
 }
 
-const USUAL_MEMORY_BYTES = 64 * 2 ** 20;
-const USUAL_VGA_BYTES = 256 * 2 ** 10;
 const USUAL_SLICE_MS = 2;
-/** Limits of {@link StartV86GuestOptions.memoryByteLength}. */
-const SMALLEST_MEMORY_BYTES = 2 ** 20;
-export const LARGEST_MEMORY_BYTES: number = 2 ** 30;
 /** Below this a sleep costs more than a turn of the event loop. */
 const SHORT_IDLE_MS = 1;
 
@@ -118,8 +101,14 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	readonly #slices: Slices;
 	readonly #serial: SerialPort;
 	readonly #network: NetworkCard;
+	/**
+	 * Resolves when v86 fails in a step; never for a guest that was discarded.
+	 * @internal
+	 */
+	readonly crashed: Promise<GuestError>;
 	#status: Status = "paused";
 	#crash: unknown;
+	#onCrash: (error: GuestError) => void = () => undefined;
 	/** Ends the rest of an idle guest. */
 	#wake: () => void = () => undefined;
 	/** The loop that steps it; a loop that is not the newest ends. */
@@ -129,6 +118,9 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	protected constructor(machine: V86Machine, missing: MissingRam, ports: Ends, options: V86GuestOptions) {
 		this.#machine = machine;
 		this.#clock = options.clock;
+		this.crashed = new Promise((resolve) => {
+			this.#onCrash = resolve;
+		});
 		this.#work = new PageWork(machine);
 		this.missing = missing;
 		missing.connect(machine, this.#work.engine);
@@ -145,17 +137,22 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
 		this.copies = this.#makeCopies();
 		ports.wake = () => this.#wake();
+		ports.requireGuest = () => this.#require("any");
 		this.driven = this.#makeBalloon();
 	}
 
 	/**
-	 * Builds a machine and lets it boot.
+	 * Builds a machine and lets it boot; with `booted`, waits until it has.
 	 *
-	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; RangeError for a size
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; {@link V86Error} `firmware`,
+	 * `not-booted`; RangeError for a size
 	 */
 	static async start(options: StartV86GuestOptions): Promise<V86Guest> {
 		const guest = await V86Guest.build(hardwareOf(options), options, options.firmware);
-		await guest.resume();
+		await startOrDiscard(guest, {
+			...{ serial: guest.#serial, crashed: guest.crashed, clock: options.clock },
+			options,
+		});
 		return guest;
 	}
 
@@ -175,7 +172,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		guest.#work.prepare();
 		// The first capture and the first restore run code that was never run: better here than in a switch.
 		const state = guest.#devices.capture();
-		if (firmware === undefined) for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
+		if (firmware !== undefined) guest.#serial.ready();
+		else for (let time = 0; time < WARMING_RESTORES; time++) guest.#devices.restore(state);
 		return guest;
 	}
 
@@ -197,6 +195,11 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	/** Instructions that the processor has executed here; wraps at 2^32. */
 	get instructions(): number {
 		return this.#machine.cpu.instruction_counter[0] ?? 0;
+	}
+
+	/** @internal */
+	get hasCrashed(): boolean {
+		return this.#status === "crashed";
 	}
 
 	/** Reads RAM as it is now: physical addresses. @throws RangeError beyond it; {@link GuestError} `gone` */
@@ -250,6 +253,8 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		return this.#do(() => {
 			if (this.#status === "running") return;
 			this.#status = "running";
+			this.#serial.ready();
+			this.#serial.resumed();
 			this.#open(true);
 			void this.#runLoop(++this.#loop);
 		});
@@ -299,6 +304,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 			this.#status = "crashed";
 			this.#loop++;
 			this.#open(false);
+			this.#onCrash(this.#crashError());
 			return 0;
 		} finally {
 			this.#serial.flush();
@@ -319,11 +325,10 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		}
 	}
 
-	/** Whether time passes, and input reaches the machine. */
+	/** Whether time passes, and frames reach the machine. */
 	#open(open: boolean): void {
 		if (open) this.#machine.time.start();
 		else this.#machine.time.stop();
-		this.#serial.open = open;
 		this.#network.open = open;
 	}
 
@@ -364,9 +369,10 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	}
 
 	#makeCopies(): CopyControl {
-		const [work, devices, missing] = [this.#work, this.#devices, this.missing];
+		const [work, missing] = [this.#work, this.missing];
 		return new V86Copies({
-			...{ work, devices, missing },
+			...{ work, missing },
+			copyState: () => this.#copyState(),
 			run: (job) => this.#slices.run(job),
 			requirePaused: () => this.#require("paused"),
 			isPaused: () => this.#status !== "running",
@@ -410,15 +416,22 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 			capture: () =>
 				this.#do(() => {
 					this.#require("paused");
-					return this.#devices.capture();
+					return this.#copyState()();
 				}),
 			restore: (bytes) =>
 				this.#do(() => {
 					this.#require("paused");
 					this.#devices.restore(bytes);
+					this.#serial.ready();
 				}),
 			resource: () => Promise.resolve(undefined),
 		};
+	}
+
+	/** @returns what encodes it, also when the guest has run on */
+	#copyState(): () => Uint8Array<ArrayBuffer> {
+		this.#serial.captured();
+		return this.#devices.copy();
 	}
 
 	#checkRange(address: number, byteLength: number): void {
@@ -440,10 +453,13 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		return work();
 	}
 
+	#crashError(): GuestError {
+		return new GuestError("crashed", `v86 failed: ${String(this.#crash)}; the guest is lost`, this.#crash);
+	}
+
 	#require(status: "running" | "paused" | "any"): void {
 		if (this.#status === "gone") throw new GuestError("gone", "the guest has been discarded");
-		if (this.#status === "crashed")
-			throw new GuestError("crashed", `v86 failed: ${String(this.#crash)}; the guest is lost`, this.#crash);
+		if (this.#status === "crashed") throw this.#crashError();
 		if (status === "running" && this.#status !== "running") throw new GuestError("not-running", "the guest is paused");
 		if (status === "paused" && this.#status !== "paused") throw new GuestError("not-paused", "the guest runs");
 	}
@@ -460,35 +476,4 @@ export function pinnedPages(pageCount: number): PageBits {
 	const bits = new Uint8Array(Math.ceil(pageCount / 8));
 	bits[V86_PINNED_PAGE >>> 3]! |= 1 << (V86_PINNED_PAGE & 7);
 	return bits;
-}
-
-/** What is built, with what was left out. @throws RangeError naming the argument */
-export function hardwareOf(options: Omit<StartV86GuestOptions, keyof V86GuestOptions>): V86Hardware {
-	const { macAddress } = options.firmware;
-	if (macAddress !== undefined && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(macAddress))
-		throw new RangeError(`firmware.macAddress: '${macAddress}' is not of the form aa:bb:cc:dd:ee:ff`);
-	const { memoryByteLength = USUAL_MEMORY_BYTES, vgaMemoryByteLength = USUAL_VGA_BYTES } = options;
-	const hardware = {
-		memoryByteLength,
-		vgaMemoryByteLength,
-		time: options.time ?? "real",
-		compile: options.compile ?? true,
-		...(options.balloon === undefined ? {} : { balloon: options.balloon }),
-	};
-	const wrong = hardwareProblem(hardware);
-	if (wrong !== undefined) throw new RangeError(wrong);
-	return hardware;
-}
-
-/** Why no machine can be built like this, naming the argument; `undefined` if one can. */
-export function hardwareProblem({ memoryByteLength, vgaMemoryByteLength, balloon }: V86Hardware): string | undefined {
-	if (
-		!(memoryByteLength >= SMALLEST_MEMORY_BYTES && memoryByteLength <= LARGEST_MEMORY_BYTES) ||
-		memoryByteLength % PAGE_BYTES !== 0
-	)
-		return `memoryByteLength: ${memoryByteLength} is no multiple of ${PAGE_BYTES} from ${SMALLEST_MEMORY_BYTES} to ${LARGEST_MEMORY_BYTES}`;
-	if (![18, 19, 20, 21].some((power) => vgaMemoryByteLength === 2 ** power))
-		return `vgaMemoryByteLength: ${vgaMemoryByteLength} is no power of two from 256 KiB to 2 MiB`;
-	if (balloon !== undefined && typeof balloon !== "boolean") return `balloon: '${balloon}' is neither true nor false`;
-	return undefined;
 }

@@ -4,12 +4,15 @@
  *
  * @module
  */
+export type { V86BootOptions } from "./boot.ts";
 export type { V86Tracker } from "./dirty-log.ts";
 export { V86_VERSION, type V86Build } from "./emulator.ts";
+export { V86Error, type V86ErrorCode } from "./errors.ts";
 export { V86GuestFactory, type V86GuestFactoryOptions } from "./factory.ts";
+export type { V86Firmware, V86Linux } from "./firmware.ts";
 export { BallooningV86Guest, type StartV86GuestOptions, V86Guest, type V86GuestOptions } from "./guest.ts";
 export type { TimeMode } from "./guest-time.ts";
-export type { V86Firmware, V86Linux } from "./machine.ts";
+export type { V86HardwareOptions } from "./hardware.ts";
 export type { V86NetworkCard } from "./network-card.ts";
 export { loadV86 } from "./package.ts";
 export type { V86SerialPort } from "./serial-port.ts";

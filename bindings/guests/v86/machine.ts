@@ -16,40 +16,10 @@ import {
 	type V86Exports,
 	type V86Statics,
 } from "./emulator.ts";
-import { GuestTime, type TimeMode } from "./guest-time.ts";
+import { checkFirmware, RAMDISK_ROOM_BYTES, type V86Firmware } from "./firmware.ts";
+import { GuestTime } from "./guest-time.ts";
+import type { V86Hardware } from "./hardware.ts";
 import { patchPageWalk, WALK } from "./page-walk.ts";
-
-/** What a machine is; part of the layout, so that a target is built alike. */
-export interface V86Hardware {
-	/** RAM: a multiple of 4096, at least 1 MiB. */
-	readonly memoryByteLength: number;
-	/** Memory of the graphics card: a power of two from 256 KiB to 2 MiB. */
-	readonly vgaMemoryByteLength: number;
-	readonly time: TimeMode;
-	/** Whether guest code is compiled. Ten times as fast; without it a counted machine does the same on every run. */
-	readonly compile: boolean;
-	/** Whether it has a balloon; it has none if left out. */
-	readonly balloon?: boolean;
-}
-
-/** What a machine boots from: put into RAM before its first instruction. */
-export interface V86Firmware {
-	/** The BIOS, up to 1 MiB; its last 16 bytes are where the processor begins. */
-	readonly bios: Uint8Array;
-	readonly vgaBios?: Uint8Array;
-	readonly linux?: V86Linux;
-	/** Of the network card, `aa:bb:cc:dd:ee:ff`. Random if left out; the same each time for a counted machine. */
-	readonly macAddress?: string;
-}
-
-/** A kernel that the BIOS starts (SeaBIOS does). */
-export interface V86Linux {
-	/** A bzImage. */
-	readonly kernel: Uint8Array;
-	/** Placed in the last 4 MiB of RAM. */
-	readonly initramfs: Uint8Array;
-	readonly commandLine: string;
-}
 
 /** What comes out of a machine while it runs. */
 export interface V86Output {
@@ -94,7 +64,6 @@ const COUNTED_MAC_ADDRESS = "02:86:00:00:00:01";
 // 0x80000 (Documentation/arch/x86/boot.rst: ramdisk_image, ramdisk_size).
 const RAMDISK_ADDRESS = 0x80218;
 const RAMDISK_BYTE_LENGTH = 0x8021c;
-const RAMDISK_ROOM_BYTES = 4 * 2 ** 20;
 
 /** See the head of this file. */
 export class V86Machine {
@@ -130,7 +99,8 @@ export class V86Machine {
 	 *
 	 * @param hostNow - the clock port's `now`
 	 * @param onWalk - called before a page walk while {@link watchWalks} is on, with the virtual address
-	 * @throws {GuestError} `incompatible` for another version of v86, `state` when v86 cannot be started
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when v86 cannot be started; what
+	 * {@link checkFirmware} throws
 	 */
 	static async build(
 		build: V86Build,
@@ -144,6 +114,7 @@ export class V86Machine {
 	): Promise<V86Machine> {
 		checkVersion(build);
 		const { firmware, hostNow, output, onWalk } = options;
+		if (firmware !== undefined) checkFirmware(firmware, hardware.memoryByteLength);
 		const time = new GuestTime(hardware.time, hostNow);
 		const { module, patched } = compiledModule(build);
 		let machine: V86Machine | undefined;
@@ -291,16 +262,13 @@ function countedDate(time: GuestTime): () => void {
 	};
 }
 
+/** Resolves when v86 is ready. @throws {GuestError} `state` with what v86 has thrown, wherever it was when it did */
 async function startEmulator(
 	build: V86Build,
 	hardware: V86Hardware,
 	firmware: V86Firmware | undefined,
 	instantiate: (imports: { readonly env: V86Environment }) => Promise<V86Exports>,
 ): Promise<V86Emulator> {
-	const { linux } = firmware ?? {};
-	if (linux !== undefined && linux.initramfs.byteLength > RAMDISK_ROOM_BYTES)
-		throw new RangeError(`initramfs: at most ${RAMDISK_ROOM_BYTES} bytes, got ${linux.initramfs.byteLength}`);
-	const file = (bytes: Uint8Array | undefined) => (bytes === undefined ? undefined : { buffer: bytes.slice().buffer });
 	let failed: (error: unknown) => void = () => undefined;
 	const failure = new Promise<never>((_, reject) => {
 		failed = reject;
@@ -308,31 +276,72 @@ async function startEmulator(
 	try {
 		// allowed (cast): v86 publishes no types for its processor and devices
 		const emulator = new (build.V86 as V86Constructor)({
-			wasm_fn: (imports: { readonly env: V86Environment }) =>
-				instantiate(imports).catch((error: unknown) => {
-					failed(error);
-					throw error;
-				}),
-			bios: file(firmware?.bios),
-			vga_bios: file(firmware?.vgaBios),
-			...(linux === undefined ? {} : { bzimage: file(linux.kernel), cmdline: linux.commandLine }),
-			memory_size: hardware.memoryByteLength,
-			vga_memory_size: hardware.vgaMemoryByteLength,
-			disable_jit: !hardware.compile,
-			disable_keyboard: true,
-			disable_mouse: true,
-			disable_speaker: true,
-			autostart: false,
-			acpi: false,
-			fastboot: true,
-			net_device: { type: "ne2k" },
-			...(hardware.balloon === true ? { virtio_balloon: true } : {}),
-			preserve_mac_from_state_image: true,
+			...settingsOf(hardware, firmware),
+			// What v86 makes of the module's exports is a failure of this start too: v86 itself waits for nothing of it.
+			wasm_fn: (imports: { readonly env: V86Environment }) => ({
+				// biome-ignore lint/suspicious/noThenProperty: v86 asks for nothing else of what it gets
+				then: (use: (exports: V86Exports) => void) => instantiate(imports).then(use).catch(failed),
+			}),
 		});
+		reportFailures(emulator, failed);
 		await Promise.race([new Promise<void>((ready) => emulator.add_listener("emulator-ready", () => ready())), failure]);
 		return emulator;
 	} catch (cause) {
 		if (cause instanceof GuestError) throw cause;
 		throw new GuestError("state", `v86 could not be started: ${String(cause)}`, cause);
 	}
+}
+
+/** v86 goes on with its start in a promise that it drops and in a timer of its own: what is thrown there nobody would hear. */
+function reportFailures(emulator: V86Emulator, failed: (error: unknown) => void): void {
+	const goOn = emulator.continue_init;
+	emulator.continue_init = async (machine, settings) => {
+		try {
+			const init = machine.init;
+			machine.init = (options) => {
+				try {
+					init.call(machine, options);
+				} catch (error) {
+					failed(error);
+				}
+			};
+			await goOn.call(emulator, machine, settings);
+		} catch (error) {
+			failed(error);
+		}
+	};
+}
+
+/** What v86 is made with. */
+function settingsOf(hardware: V86Hardware, firmware: V86Firmware | undefined): Readonly<Record<string, unknown>> {
+	const { linux } = firmware ?? {};
+	return {
+		bios: fileOf(firmware?.bios),
+		vga_bios: fileOf(firmware?.vgaBios),
+		...(linux === undefined ? {} : { bzimage: fileOf(wholeWords(linux.kernel)), cmdline: linux.commandLine }),
+		memory_size: hardware.memoryByteLength,
+		vga_memory_size: hardware.vgaMemoryByteLength,
+		disable_jit: !hardware.compile,
+		disable_keyboard: true,
+		disable_mouse: true,
+		disable_speaker: true,
+		autostart: false,
+		acpi: false,
+		fastboot: true,
+		net_device: { type: "ne2k" },
+		...(hardware.balloon === true ? { virtio_balloon: true } : {}),
+		preserve_mac_from_state_image: true,
+	};
+}
+
+/** A copy, as v86 takes files. */
+function fileOf(bytes: Uint8Array | undefined): { readonly buffer: ArrayBuffer } | undefined {
+	return bytes === undefined ? undefined : { buffer: Uint8Array.from(bytes).buffer };
+}
+
+/** v86 reads a kernel in words of 32 bits, and fails where it ends within one. */
+function wholeWords(bytes: Uint8Array): Uint8Array {
+	const whole = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+	whole.set(bytes);
+	return whole;
 }

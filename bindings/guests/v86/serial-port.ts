@@ -3,8 +3,17 @@ import { type ReportError, tellListeners } from "../listeners.ts";
 
 /** See the head of this file. */
 export interface V86SerialPort {
-	/** Types; while the guest is paused it is kept until the guest runs. */
+	/**
+	 * Types. A paused guest gets it as well: from then on it is part of its state, and is read wherever the guest goes on. A target
+	 * gets it once it has its state.
+	 * @throws {GuestError} `gone`, `crashed`: there is nobody here to read it
+	 */
 	write(text: string): void;
+	/**
+	 * What was typed in this pause after the guest's state had been captured, and is in no state: here the guest reads it when it goes
+	 * on, and "" stands here again. After a move it is what the target has not got: type it there.
+	 */
+	readonly typedAfterCapture: string;
 	/**
 	 * What the guest writes before anybody listens is kept for the first listener: the last {@link KEPT_BYTES}.
 	 * @param listener - gets what the guest has written, a step's worth at a time, after the step. What it throws goes to
@@ -22,22 +31,37 @@ export class SerialPort implements V86SerialPort {
 	readonly #send: (bytes: number[]) => void;
 	readonly #report: ReportError;
 	readonly #listeners = new Set<(text: string) => void>();
-	#output: number[] = [];
+	/** What the guest has written since the last flush. */
+	#fresh: number[] = [];
+	/** What no listener has got yet. */
+	#kept = "";
+	#watch: ((text: string) => void) | undefined;
 	#input: number[] = [];
-	#open = false;
+	#ready = false;
+	/** Undefined while no state of this pause has been captured. */
+	#afterCapture: string | undefined;
+	readonly #requireGuest: () => void;
 
 	/**
-	 * @param send - gives bytes to the running machine
+	 * @param send - gives bytes to the machine, between two of its steps
 	 * @param report - takes what a listener throws
+	 * @param requireGuest - throws when there is no guest any more
 	 */
-	constructor(send: (bytes: number[]) => void, report: ReportError) {
+	constructor(send: (bytes: number[]) => void, report: ReportError, requireGuest: () => void) {
 		this.#send = send;
 		this.#report = report;
+		this.#requireGuest = requireGuest;
+	}
+
+	get typedAfterCapture(): string {
+		return this.#afterCapture ?? "";
 	}
 
 	write(text: string): void {
+		this.#requireGuest();
 		for (let index = 0; index < text.length; index++) this.#input.push(text.charCodeAt(index) & 0xff);
-		if (this.#open) this.#pass();
+		if (this.#afterCapture !== undefined) this.#afterCapture += text;
+		if (this.#ready) this.#pass();
 	}
 
 	listen(listener: (text: string) => void): () => void {
@@ -46,28 +70,48 @@ export class SerialPort implements V86SerialPort {
 		return () => this.#listeners.delete(listener);
 	}
 
+	/**
+	 * Hears what the guest writes from now on, a step's worth at a time; all of it is kept for the first listener as well. One at a time.
+	 * @returns stops it
+	 */
+	watch(watcher: (text: string) => void): () => void {
+		this.#watch = watcher;
+		return () => {
+			this.#watch = undefined;
+		};
+	}
+
 	/** The guest writes a byte. */
 	put(byte: number): void {
-		this.#output.push(byte);
+		this.#fresh.push(byte);
 	}
 
 	/** A step has ended: listeners get what came. */
 	flush(): void {
-		if (this.#listeners.size === 0) {
-			if (this.#output.length > KEPT_BYTES) this.#output.splice(0, this.#output.length - KEPT_BYTES);
-			return;
-		}
-		if (this.#output.length === 0) return;
-		let text = "";
-		for (const byte of this.#output) text += String.fromCharCode(byte);
-		this.#output = [];
-		tellListeners(this.#listeners, text, this.#report);
+		let fresh = "";
+		for (const byte of this.#fresh) fresh += String.fromCharCode(byte);
+		if (fresh !== "") this.#fresh = [];
+		const text = this.#kept + fresh;
+		const isHeard = this.#listeners.size > 0;
+		this.#kept = isHeard ? "" : text.slice(-KEPT_BYTES);
+		if (fresh !== "") this.#watch?.(fresh);
+		if (isHeard && text !== "") tellListeners(this.#listeners, text, this.#report);
 	}
 
-	/** Whether the guest runs, and input can be given to it. */
-	set open(open: boolean) {
-		this.#open = open;
-		if (open) this.#pass();
+	/** The machine has its state: what is typed is given to it, and nothing it is restored from puts something else in its place. */
+	ready(): void {
+		this.#ready = true;
+		this.#pass();
+	}
+
+	/** The guest's state is being captured, with all that was typed up to now. */
+	captured(): void {
+		this.#afterCapture = "";
+	}
+
+	/** The guest goes on here, and reads all that was typed. */
+	resumed(): void {
+		this.#afterCapture = undefined;
 	}
 
 	#pass(): void {

@@ -14,6 +14,8 @@ export interface WorkerEvents {
 	onSerial(text: string): void;
 	onFrame(frame: Uint8Array<ArrayBuffer>): void;
 	onFaultMessage(message: FaultMessage): void;
+	/** The guest has failed; its worker is there. */
+	onCrash(error: Error): void;
 	/** The worker ended by itself. */
 	onEnd(error: unknown): void;
 }
@@ -92,6 +94,9 @@ export class WorkerClient implements FaultedWorker {
 				break;
 			case "frame":
 				this.#events.onFrame(message.frame);
+				break;
+			case "crashed":
+				this.#events.onCrash(restoreError(message.error));
 				break;
 			case "reply":
 				this.#events.onReport(message.report);

@@ -15,9 +15,12 @@ import type { WorkerPort } from "../../ports/worker.ts";
 import { InboxFaults } from "../inbox-faults.ts";
 import { throwLater } from "../listeners.ts";
 import { reachPause } from "../worker-pause.ts";
+import { startOrDiscard } from "./boot.ts";
 import { checkVersion } from "./emulator.ts";
-import { hardwareOf, pinnedPages, type StartV86GuestOptions, type V86GuestOptions } from "./guest.ts";
-import { compiledModule, type V86Firmware, type V86Hardware } from "./machine.ts";
+import { checkFirmware, type V86Firmware } from "./firmware.ts";
+import { pinnedPages, type StartV86GuestOptions, type V86GuestOptions } from "./guest.ts";
+import { hardwareOf, type V86Hardware } from "./hardware.ts";
+import { compiledModule } from "./machine.ts";
 import { NetworkCard, type V86NetworkCard } from "./network-card.ts";
 import { SerialPort, type V86SerialPort } from "./serial-port.ts";
 import { WorkerClient } from "./worker-client.ts";
@@ -57,6 +60,8 @@ export class V86WorkerGuest implements FaultingGuest {
 	readonly #clock: Clock;
 	readonly #serial: SerialPort;
 	readonly #network: NetworkCard;
+	readonly #crashed: Promise<GuestError>;
+	#onCrash: (error: GuestError) => void = () => undefined;
 	#report: GuestReport | undefined;
 	#status: "running" | "pausing" | "paused" | "gone" = "paused";
 	#pausing: Promise<void> | undefined;
@@ -68,6 +73,9 @@ export class V86WorkerGuest implements FaultingGuest {
 		const pageCount = memoryByteLength / PAGE_BYTES;
 		const report = onListenerError ?? throwLater;
 		this.#clock = clock;
+		this.#crashed = new Promise((resolve) => {
+			this.#onCrash = resolve;
+		});
 		this.#worker = new WorkerClient(workers.start("v86-guest"), {
 			onReport: (news) => this.#note(news),
 			onSerial: (text) => {
@@ -79,18 +87,21 @@ export class V86WorkerGuest implements FaultingGuest {
 				this.#network.flush();
 			},
 			onFaultMessage: (message) => this.faulting.hear(message),
+			onCrash: (error) => this.#crash(error),
 			onEnd: (error) => this.#crash(error),
 		});
 		const typed = (bytes: number[]): void => this.#worker.post({ kind: "serial", text: String.fromCharCode(...bytes) });
-		this.serial = this.#serial = new SerialPort(typed, report);
+		this.serial = this.#serial = new SerialPort(typed, report, () => {
+			if (this.#worker.ended !== undefined) throw this.#worker.ended;
+		});
 		this.#network = new NetworkCard(
 			(frame) => this.#worker.post({ kind: "frame", frame: frame.slice() }),
 			() => this.#report?.macAddress ?? "",
 			report,
 		);
 		this.network = this.#seenNetwork();
-		// Whether the guest is paused is the worker's to know: it keeps what comes then.
-		this.#serial.open = true;
+		// Whether the guest is paused, or has its state, is the worker's to know: it keeps what comes too early.
+		this.#serial.ready();
 		this.#network.open = true;
 		this.pages = new WorkerPages(this.#worker, pageCount);
 		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
@@ -105,13 +116,17 @@ export class V86WorkerGuest implements FaultingGuest {
 	}
 
 	/**
-	 * Builds a machine in a worker of its own and lets it boot.
+	 * Builds a machine in a worker of its own and lets it boot; with `booted`, waits until it has.
 	 *
-	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; RangeError for a size
+	 * @throws {GuestError} `incompatible` for another version of v86, `state` when it does not start; {@link V86Error} `firmware`,
+	 * `not-booted`; RangeError for a size
 	 */
 	static async start(options: StartV86WorkerGuestOptions): Promise<V86WorkerGuest> {
 		const guest = await V86WorkerGuest.build(hardwareOf(options), options, { firmware: options.firmware });
-		await guest.resume();
+		await startOrDiscard(guest, {
+			...{ serial: guest.#serial, crashed: guest.#crashed, clock: options.clock },
+			options,
+		});
 		return guest;
 	}
 
@@ -127,6 +142,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		const { v86, sliceMs, tracker } = options;
 		const { firmware, faulting = false, signal } = made;
 		checkVersion(v86);
+		if (firmware !== undefined) checkFirmware(firmware, hardware.memoryByteLength);
 		signal?.throwIfAborted();
 		const Kind = hardware.balloon === true ? BallooningV86WorkerGuest : V86WorkerGuest;
 		const guest = new Kind(options, hardware);
@@ -208,6 +224,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		if (this.#worker.ended !== undefined) throw this.#worker.ended;
 		if (this.#status === "running") return;
 		await this.#worker.run("resume", {});
+		this.#serial.resumed();
 		this.#status = "running";
 	}
 
@@ -230,7 +247,10 @@ export class V86WorkerGuest implements FaultingGuest {
 				if (this.#report?.layout === undefined) throw new GuestError("gone", "the guest was never built");
 				return this.#report.layout;
 			},
-			capture: async () => (await this.#worker.run("capture", {})).bytes,
+			capture: async () => {
+				this.#serial.captured();
+				return (await this.#worker.run("capture", {})).bytes;
+			},
 			restore: async (bytes) => void (await this.#worker.run("restore", { bytes: bytes.slice() })),
 			resource: () => Promise.resolve(undefined),
 		};
@@ -259,7 +279,10 @@ export class V86WorkerGuest implements FaultingGuest {
 	#crash(cause: unknown): void {
 		if (this.#status === "gone") return;
 		const reason = cause instanceof Error ? cause.message : String(cause ?? "it ended by itself");
-		this.#end(new GuestError("crashed", `the guest's worker failed: ${reason}`, cause));
+		const failed = (): GuestError => new GuestError("crashed", `the guest's worker failed: ${reason}`, cause);
+		const error = cause instanceof GuestError ? cause : failed();
+		this.#end(error);
+		this.#onCrash(error);
 		// It may have failed without ending: what cannot be talked to must not run on.
 		void this.#worker.terminate();
 	}

@@ -2,7 +2,7 @@
 // batches travel by transfer.
 //
 //   host ── start | job | serial | frame | inbox ──▶ worker
-//   host ◀── reply | failure | serial | frame ── worker
+//   host ◀── reply | failure | serial | frame | crashed ── worker
 //   host ◀── fault | taken | refused ── worker      while pages are missing (../fault-work.ts)
 //
 // A worker that stands still for a page reads no messages: what is asked then is answered when the page has come.
@@ -12,7 +12,9 @@ import type { ErrorRecord } from "../error-record.ts";
 import type { FaultMemory } from "../fault-inbox.ts";
 import type { FaultMessage } from "../fault-work.ts";
 import type { V86Tracker } from "./dirty-log.ts";
-import type { CompiledModule, V86Firmware, V86Hardware } from "./machine.ts";
+import type { V86Firmware } from "./firmware.ts";
+import type { V86Hardware } from "./hardware.ts";
+import type { CompiledModule } from "./machine.ts";
 
 /** Host to worker. */
 export type HostMessage =
@@ -30,6 +32,8 @@ export type WorkerMessage =
 	| { readonly kind: "failure"; readonly id: number; readonly error: ErrorRecord; readonly report: GuestReport }
 	| { readonly kind: "serial"; readonly text: string }
 	| { readonly kind: "frame"; readonly frame: Uint8Array<ArrayBuffer> }
+	/** v86 has failed in a step; after all that the guest has said. */
+	| { readonly kind: "crashed"; readonly error: ErrorRecord }
 	| FaultMessage;
 
 /** What a worker is started with. */

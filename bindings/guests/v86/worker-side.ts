@@ -47,7 +47,8 @@ class GuestWorker {
 				this.#answer(message.id, this.#job(message.job));
 				break;
 			case "serial":
-				this.#guest?.serial.write(message.text);
+				// One that has crashed has told the host already.
+				if (this.#guest?.hasCrashed === false) this.#guest.serial.write(message.text);
 				break;
 			case "frame":
 				this.#guest?.network.deliver(message.frame);
@@ -64,6 +65,7 @@ class GuestWorker {
 		if (faulting) await rehearseFaults(guest);
 		guest.serial.listen((text) => this.#post({ kind: "serial", text }));
 		guest.network.listen((frame) => this.#post({ kind: "frame", frame }, [frame.buffer]));
+		void guest.crashed.then((error) => this.#post({ kind: "crashed", error: recordError(error) }));
 		this.#guest = guest;
 		return {};
 	}

@@ -4,8 +4,9 @@
 //   guest ─▶ page walk ─▶ byte map ──collect: read, clear, clear the TLB──▶ bits of every cursor ──harvest──▶ reader
 //
 // Invariants: between two collections every page written since is marked in the map (its first write missed the TLB); a bit
-// leaves a cursor only by its own harvest. Pages that JavaScript writes (floppy, IDE: DMA) pass the walk by and are marked
-// where that code writes. Costs nothing while no cursor is open: the map's address is 0 then.
+// leaves a cursor only by its own harvest; a machine's pages are whole bytes of bits (hardware.ts). Pages that JavaScript writes
+// (floppy, IDE: DMA) pass the walk by and are marked where that code writes. Costs nothing while no cursor is open: the map's
+// address is 0 then.
 //
 // A guest that switches PAE on while it is watched has page tables that the patch does not see: from then on every page counts
 // as written at each collection. (One that has PAE when the first cursor opens is scanned instead: see dirty-log.ts.)
