@@ -1,4 +1,5 @@
 // A wire and its hosts, over this machine's sockets, without any guest: what comes, goes, breaks and lies at it.
+import { linkSync, renameSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { writeFrame, writeOrder } from "../../bindings/network/frame-stream.ts";
@@ -12,6 +13,7 @@ import {
 	wireStatus,
 } from "../../bindings/network/wire-client.ts";
 import type { WireStatus } from "../../bindings/network/wire-orders.ts";
+import { sweepWires } from "../../bindings/network/wire-place.ts";
 import type { OpenUplink } from "../../bindings/network/wire-uplink.ts";
 import { openPlatform, rejection } from "../qemu/stage.ts";
 
@@ -117,6 +119,34 @@ test("one wire of a name: a second is told who has it, also when both start at o
 	const both = await Promise.allSettled([start(), start()]);
 	assert.equal(both.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
 	await start({ name: "other" });
+});
+
+test("what a wire leaves that is killed before its name is published is removed by the next; what lives there stays", async () => {
+	await platform.files.makePrivateFolder(folder);
+	const at = (file: string) => `${folder}/${file}`;
+	/** A socket that lives, under its publisher's own name and under its claim on a dead one (platform/unix-socket-file.ts). */
+	const listener = await platform.listen({ transport: "unix", path: at("wire-alive.sock") });
+	const living = [".0123abcd-ef01", ".a1b2"];
+	for (const name of living) linkSync(at("wire-alive.sock"), at(name));
+	await platform.files.write(at(".fedcba98-7654"), new Uint8Array(1));
+	const leave = async (): Promise<void> => {
+		for (const name of [".89abcdef-0123", ".zz9"]) {
+			const killed = await platform.listen({ transport: "unix", path: at("killed") });
+			renameSync(at("killed"), at(name));
+			await killed.close();
+		}
+		assert.is((await platform.files.names(folder)).length, 6);
+	};
+	await leave();
+	await sweepWires(platform, folder);
+	const stays = [...living, ".fedcba98-7654", "wire-alive.sock"];
+	assert.equal([...(await platform.files.names(folder))].sort(), stays, "by a sweep");
+	await leave();
+	const wire = await start();
+	assert.equal([...(await platform.files.names(folder))].sort(), [...stays, "wire-lab.sock"], "by the next start");
+	await wire.stop();
+	await listener.close();
+	for (const name of [...living, ".fedcba98-7654"]) await platform.files.removeTree(at(name));
 });
 
 test("ports have one host each, and names that are none are refused before anything is done", async () => {
