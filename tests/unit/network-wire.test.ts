@@ -164,6 +164,20 @@ test("ports have one host each, and names that are none are refused before anyth
 	assert.is(wire.network.ports.length, 1);
 });
 
+test("a host says for its machine where it is now, and a machine that moved is found there", async () => {
+	const wire = await start();
+	const [source, target, peer] = [await host("source"), await host("target"), await host("peer")];
+	source.port.send(frame(ALL, 1, 1));
+	await peer.has(1);
+	target.port.announce("52:54:00:00:00:01");
+	await peer.has(2);
+	assert.is(wire.network.portOf("52:54:00:00:00:01")?.name, "target");
+	peer.port.send(frame(1, 9, 2));
+	assert.equal(await target.has(2), [1, 2]);
+	assert.is(source.got.length, 1, "the announcement, and not the frame");
+	assert.throws(() => target.port.announce("1"), /^address: must be like/);
+});
+
 test("hosts connect by TCP as well", async () => {
 	const wire = await start({ tcpPort: 0 });
 	const address = wire.addresses.find(({ transport }) => transport === "tcp")!;

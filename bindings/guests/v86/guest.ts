@@ -35,7 +35,7 @@ import type { TimeMode } from "./guest-time.ts";
 import { layoutOf } from "./layout.ts";
 import { type V86Firmware, type V86Hardware, V86Machine } from "./machine.ts";
 import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
-import type { NetworkCard, V86NetworkCard } from "./network-card.ts";
+import type { NetworkCard, V86NetworkCard, V86NetworkPort } from "./network-card.ts";
 import { drained, PageWork } from "./page-work.ts";
 import type { SerialPort, V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
@@ -73,6 +73,8 @@ export interface V86GuestOptions {
 	 * uncaught in this process, as one of an event target's listener is.
 	 */
 	readonly onListenerError?: (error: unknown) => void;
+	/** Where its card is once it runs here (`V86NetworkCard.connect`). Of several guests of one factory the last to run has it. */
+	readonly network?: V86NetworkPort;
 }
 
 const USUAL_MEMORY_BYTES = 64 * 2 ** 20;
@@ -140,6 +142,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		);
 		this.serial = this.#serial = ports.serial;
 		this.network = this.#network = ports.network;
+		if (options.network !== undefined) ports.network.connect(options.network);
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
@@ -260,6 +263,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 			this.#status = "gone";
 			this.#loop++;
 			this.#machine.time.stop();
+			this.#network.close();
 			this.#wake();
 			this.#work.dispose();
 		}

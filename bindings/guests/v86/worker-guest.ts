@@ -64,7 +64,8 @@ export class V86WorkerGuest implements FaultingGuest {
 	#pauseWaitMs = 0;
 
 	/** For {@link V86WorkerGuest.build}. */
-	protected constructor({ workers, clock, onListenerError }: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+	protected constructor(options: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+		const { workers, clock, onListenerError, network } = options;
 		const pageCount = memoryByteLength / PAGE_BYTES;
 		const report = onListenerError ?? throwLater;
 		this.#clock = clock;
@@ -89,9 +90,9 @@ export class V86WorkerGuest implements FaultingGuest {
 			report,
 		);
 		this.network = this.#seenNetwork();
-		// Whether the guest is paused is the worker's to know: it keeps what comes then.
+		if (network !== undefined) this.#network.connect(network);
+		// Whether the guest is paused is the worker's to know: it keeps what comes then. The card waits for the guest's first run.
 		this.#serial.open = true;
-		this.#network.open = true;
 		this.pages = new WorkerPages(this.#worker, pageCount);
 		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
 		this.state = this.#makeState();
@@ -173,6 +174,7 @@ export class V86WorkerGuest implements FaultingGuest {
 	 * @throws {GuestError} `not-paused`, `crashed`, `gone`
 	 */
 	async advance(steps: number): Promise<void> {
+		this.#network.open = true;
 		await this.#worker.run("advance", { steps });
 	}
 
@@ -209,6 +211,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		if (this.#status === "running") return;
 		await this.#worker.run("resume", {});
 		this.#status = "running";
+		this.#network.open = true;
 	}
 
 	async discard(): Promise<void> {
@@ -248,6 +251,7 @@ export class V86WorkerGuest implements FaultingGuest {
 			},
 			listen: (listener) => card.listen(listener),
 			deliver: (frame) => card.deliver(frame),
+			connect: (port) => card.connect(port),
 		};
 	}
 
@@ -266,6 +270,7 @@ export class V86WorkerGuest implements FaultingGuest {
 
 	#end(error: Error): void {
 		this.#status = "gone";
+		this.#network.close();
 		this.#worker.end(error);
 		this.faulting.fail(error);
 	}
