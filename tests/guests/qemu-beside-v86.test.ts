@@ -7,9 +7,9 @@ import { preCopy } from "../../bindings/migration/pre-copy.ts";
 import { receiveGuest } from "../../bindings/migration/target.ts";
 import { type SwitchPort, VirtualSwitch } from "../../bindings/network/switch.ts";
 import type { Guest } from "../../bindings/ports/guest.ts";
-import { bootLinux, linuxMachine, whyNoLinux as whyNoQemuLinux } from "../qemu/linux.ts";
-import { nextLine, openPlatform, QemuStage, whyNoQemu } from "../qemu/stage.ts";
-import { gapIn, linuxFactory, numbersAfter, openLinux, whyNoLinux as whyNoV86Linux } from "../v86/linux.ts";
+import { besideV86, qemuLinux, v86Linux, whyNoLinuxes } from "../qemu/both-linuxes.ts";
+import { openPlatform, QemuStage } from "../qemu/stage.ts";
+import { gapIn, linuxFactory, numbersAfter, shell } from "../v86/linux.ts";
 import { type Console, moveV86 } from "../v86/move.ts";
 import { garbageFactory, leave } from "../v86/post-copy.ts";
 import { workerFactory } from "../v86/worker-guests.ts";
@@ -17,12 +17,7 @@ import { workerFactory } from "../v86/worker-guests.ts";
 const test = suite("a v86 and a QEMU guest at one switch");
 const { platform } = await openPlatform();
 const { clock, random } = platform;
-const missing = (await whyNoQemu(platform)) ?? (await whyNoQemuLinux(platform.files)) ?? (await whyNoV86Linux());
-
-/** Linux in v86 is 10.5.0.2. */
-const machine = linuxMachine(9, {
-	boot: { ...linuxMachine(9).boot, append: "console=ttyS0 quiet panic=-1 no_timer_check pageferry.ip=10.5.0.9" },
-});
+const missing = await whyNoLinuxes(platform);
 
 /** What the dialling Linux has had back, in whole lines. */
 const answered = (console: Console): number[] => numbersAfter("wire", console.text.replaceAll("\r", ""));
@@ -40,7 +35,7 @@ if (missing === undefined) {
 	test.after(() => stage.close());
 
 	const moveQemu = async (guest: QemuGuest, port: SwitchPort): Promise<QemuGuest> => {
-		const place = { machine, folder: stage.folder, network: port.attach };
+		const place = { machine: besideV86, folder: stage.folder, network: port.attach };
 		const factory = await QemuGuestFactory.open(platform, place);
 		const [near, far] = openLinkPair();
 		const receiving = receiveGuest({ link: far, factories: [factory], clock });
@@ -59,20 +54,14 @@ if (missing === undefined) {
 		network.tap(({ frame, from }) => {
 			if (frame[12] === 0x80 && frame[13] === 0x35 && !announced.includes(from)) announced.push(from);
 		});
-		const qemu = await bootLinux(stage, machine, network.addPort("qemu"));
-		const { guest: v86, console } = await openLinux();
-		stage.keep<Guest>(v86);
-		v86.network.connect(network.addPort("v86"));
-		await v86.resume();
-		return { network, announced, qemu, v86, console };
+		const qemu = await qemuLinux(stage, network.addPort("qemu"));
+		const v86 = await v86Linux(stage, network.addPort("v86"));
+		return { network, announced, qemu, v86: v86.guest, console: v86.console };
 	};
 
 	test("one TCP connection between them goes on without a gap while each of them moves, v86 by pre-copy and by post-copy", async () => {
 		const { network, announced, qemu, v86, console } = await begin();
-		await qemu.console.write(
-			"wire serve 9000 &\n until netstat -ltn | grep -q :9000; do sleep 0.05; done; echo it serves\n",
-		);
-		await nextLine(qemu, (line) => line.endsWith("it serves"));
+		await shell(qemu, qemu.console, "wire serve 9000 & until netstat -ltn | grep -q :9000; do sleep 0.05; done");
 		v86.serial.write("wire dial 10.5.0.9 9000 5 &\n");
 		await moreAnswers(console, 20);
 
@@ -83,9 +72,9 @@ if (missing === undefined) {
 		await v86.discard();
 		await moreAnswers(console, 20);
 
-		const second = await moveQemu(qemu, network.addPort("qemu 2"));
+		const second = await moveQemu(qemu.guest, network.addPort("qemu 2"));
 		await moreAnswers(console, 20);
-		assert.is(network.portOf(machine.mac!)?.name, "qemu 2");
+		assert.is(network.portOf(besideV86.mac!)?.name, "qemu 2");
 
 		const factory = garbageFactory(console, workerFactory({ network: network.addPort("v86 3") }));
 		const left = await leave(target!, "post-copy", { console, factory });
