@@ -41,12 +41,15 @@ function guardedSwitch() {
 	return { network, early, releasing };
 }
 
-/** Ends an epoch as a checkpoint does, while the machine is paused. @returns its number */
-async function sealed({ guest }: Linux, gate: OutputGate): Promise<number> {
+/** Ends an epoch as a checkpoint does, while the machine is paused. @returns its number, and how many frames wait up to it */
+async function sealed(
+	{ guest }: Linux,
+	gate: OutputGate,
+): Promise<{ readonly epoch: number; readonly frames: number }> {
 	await guest.pause({ deadlineMs: 60_000 });
-	const epoch = gate.seal();
+	const sealing = { epoch: gate.seal(), frames: gate.heldFrames };
 	await guest.resume();
-	return epoch;
+	return sealing;
 }
 
 /** Numbers of the echo requests (ICMP) that come from a port. */
@@ -88,16 +91,18 @@ if (missing === undefined) {
 			for (; answered(peer).length < 20; epochs++) {
 				// Not one step of the dialogue is done without an answer of this machine's.
 				await until(() => gate.heldFrames > 0);
-				const epoch = await sealed(held, gate);
-				releasing(() => assert.ok(gate.release(epoch) > 0));
+				const { epoch, frames } = await sealed(held, gate);
+				// Once, until it has sent again what nobody has acknowledged: that is the next epoch's.
+				if (epochs === 10) await until(() => gate.heldFrames > frames);
+				releasing(() => assert.is(gate.release(epoch), frames));
 			}
 			assert.ok(epochs >= 20, `${epochs} epochs for 20 answers`);
 
 			const last = await sealed(held, gate);
-			releasing(() => void gate.release(last));
+			releasing(() => void gate.release(last.epoch));
 			await until(() => gate.heldFrames > 0);
 			const answers = answered(peer).length;
-			assert.ok(gate.discardAfter(last) > 0);
+			assert.ok(gate.discardAfter(last.epoch) > 0);
 			assert.is(gate.heldBytes, 0);
 			assert.equal(early, [], "frames that left before they might");
 			releasing(() => gate.open());
@@ -109,18 +114,20 @@ if (missing === undefined) {
 		test(`${kind}: what a gate holds stays at its limit, however much the machine sends`, async () => {
 			const network = new VirtualSwitch(clock);
 			const { gate, held, peer } = await begin(network, LIMIT_BYTES);
-			await shell(held, held.console, `ping -c 1 -W 20 ${peer.ip}`);
+			// Without it the machine stops sending when its question for the address is not answered any more.
+			await shell(held, held.console, `arp -s ${peer.ip} ${peer.mac}; ping -c 1 -W 20 ${peer.ip}`);
 			const pings = pingsFrom(network, "held");
 			gate.hold();
 			held.serial.write(`ping -s ${PING_BYTES} -i 0.01 ${peer.ip} >/tmp/ping & counter 50\n`);
 			await until(() => gate.heldBytes > LIMIT_BYTES - PING_BYTES - 42);
 			for (let line = 1; line <= 20; line++) {
-				await held.console.wait(new RegExp(`^count ${line}\\r?$`, "m"));
+				await held.console.wait(new RegExp(`count ${line}\\r?\\n`));
 				assert.ok(gate.heldBytes <= LIMIT_BYTES, `${gate.heldBytes} bytes are held`);
 			}
 			assert.equal(pings, []);
-			// A stream is not read from; calls are refused.
-			assert.is(gate.refusedFrames > 0, kind === "v86", `${gate.refusedFrames} frames refused`);
+			// A stream is not read from; a call is refused.
+			if (kind === "qemu") assert.is(gate.refusedFrames, 0);
+			else await until(() => gate.refusedFrames > 0);
 			gate.open();
 			const room = Math.floor(LIMIT_BYTES / (PING_BYTES + 42));
 			await until(() => pings.length > 3 * room);

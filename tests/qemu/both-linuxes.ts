@@ -7,7 +7,7 @@ import type { Guest } from "../../bindings/ports/guest.ts";
 import type { Platform } from "../../bindings/ports/platform.ts";
 import { openLinux, whyNoLinux as whyNoV86Linux } from "../v86/linux.ts";
 import { Console } from "../v86/move.ts";
-import { bootLinux, linuxMachine, whyNoLinux as whyNoQemuLinux } from "./linux.ts";
+import { addressOf, bootLinux, linuxMachine, whyNoLinux as whyNoQemuLinux } from "./linux.ts";
 import { type QemuStage, whyNoQemu } from "./stage.ts";
 
 /** A Linux that runs, of either kind. */
@@ -16,6 +16,7 @@ export interface Linux<G extends Guest = Guest> {
 	readonly serial: V86SerialPort;
 	readonly console: Console;
 	readonly ip: string;
+	readonly mac: string;
 }
 
 /** Why there are no two Linuxes here; `undefined` where there are. */
@@ -37,7 +38,7 @@ export async function qemuLinux(stage: QemuStage, port: SwitchPort): Promise<Lin
 	};
 	const console = new Console();
 	console.follow({ serial });
-	return { guest, serial, console, ip: "10.5.0.9" };
+	return { guest, serial, console, ip: "10.5.0.9", mac: addressOf(9) };
 }
 
 /** Wakes the one in v86. */
@@ -45,5 +46,5 @@ export async function v86Linux(stage: QemuStage, port: SwitchPort): Promise<Linu
 	const { guest, console } = await openLinux({ network: port });
 	stage.keep<Guest>(guest);
 	await guest.resume();
-	return { guest, serial: guest.serial, console, ip: "10.5.0.2" };
+	return { guest, serial: guest.serial, console, ip: "10.5.0.2", mac: guest.network.macAddress };
 }
