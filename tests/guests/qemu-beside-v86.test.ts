@@ -42,7 +42,7 @@ if (missing === undefined) {
 		const result = await preCopy({ guest, link: near, clock, random });
 		assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
 		const received = await receiving;
-		if (received.outcome !== "running") throw received.error;
+		if (received.outcome !== "running") throw new Error(`the move's target: ${received.outcome}`);
 		// allowed (cast): the only factory is QEMU's
 		return stage.keep(received.guest as QemuGuest);
 	};

@@ -18,7 +18,7 @@ function frame(from: readonly number[], content: number): Uint8Array<ArrayBuffer
 const OWN = ADDRESS.split(":").map((part) => Number.parseInt(part, 16));
 
 /** A card, and what its guest has got. */
-function card(report: (error: unknown) => void = assert.unreachable) {
+function card(report: (error: unknown) => void = (error) => assert.unreachable(String(error))) {
 	const got: number[] = [];
 	const made = new NetworkCard(
 		(bytes) => void got.push(bytes[14]!),
