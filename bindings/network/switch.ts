@@ -198,7 +198,11 @@ export class SwitchPort {
 		return false;
 	}
 
-	/** Says for a machine that has moved here where it is now, so that its peers' frames come. QEMU's machines do it themselves. */
+	/**
+	 * Says for a machine that has moved here where it is now, so that its peers' frames come. QEMU's machines do it themselves, and v86's
+	 * whose card was connected to this port (option `network`).
+	 * @throws RangeError
+	 */
 	announce(address: string): void {
 		this.send(rarpAnnouncement(address));
 	}

@@ -9,6 +9,7 @@
 import type { ByteStream, StreamAddress } from "../ports/byte-stream.ts";
 import { LinkError } from "../ports/link.ts";
 import type { Platform } from "../ports/platform.ts";
+import { rarpAnnouncement } from "./announce.ts";
 import { FrameSender, isFrame, readFrames, writeFrame, writeOrder } from "./frame-stream.ts";
 import { WireError } from "./wire-error.ts";
 import { WireGate } from "./wire-gate.ts";
@@ -141,6 +142,11 @@ export class WirePort {
 		const isSent = isFrame(frame) && this.#wire?.sender.send(frame);
 		if (isSent !== true) this.#lostFrames++;
 		return isSent === true;
+	}
+
+	/** Says for a machine that has moved here where it is now: see `SwitchPort.announce`. */
+	announce(address: string): void {
+		this.send(rarpAnnouncement(address));
 	}
 
 	/** Leaves the wire: its port is free, what its gate holds is dropped. Safe to call twice. */

@@ -14,6 +14,8 @@ import { decodeAnswer, encodeOrder, type WireAnswer, type WireOrder } from "./wi
 /** @returns where wires are unless a folder is named: where QEMU's own files are (`pageferry/guests/qemu`) */
 export const defaultWireFolder = ({ userId }: HostFiles): string => `/dev/shm/pageferry-${userId ?? "user"}`;
 const SOCKET = /^wire-(.+)\.sock$/;
+/** Names that a listener uses until its socket is published: one that is killed before leaves them (`ownSocketPath` and claims). */
+const UNPUBLISHED = /^\.[0-9a-z]+(-[0-9a-f]{4})?$/;
 /** How long a wire may take to answer, in ms. */
 const ANSWER_MS = 10_000;
 /** A name that nobody answers for is just being taken, or given up: how often that is looked at again, and after how long. */
@@ -58,7 +60,9 @@ async function ownerOf(services: Services, path: string): Promise<string | undef
 }
 
 /**
- * Removes the sockets of wires that were killed. One that is just being started is not harmed: it tries again.
+ * Removes the sockets of wires that were killed, whether they had their names already or not yet. One that is just being started is not
+ * harmed: its socket answers from the moment it is there (but between `bind` and `listen`: then its start tries again). A file that is no
+ * socket stays.
  * @param except - the name that is about to be claimed
  */
 export async function sweepWires(
@@ -68,7 +72,7 @@ export async function sweepWires(
 ): Promise<void> {
 	for (const file of await services.files.names(folder)) {
 		const name = SOCKET.exec(file)?.[1];
-		if (name === undefined || name === except) continue;
+		if (name === undefined ? !UNPUBLISHED.test(file) : name === except) continue;
 		const address: StreamAddress = { transport: "unix", path: `${folder}/${file}` };
 		try {
 			(await services.connect(address)).abort("only knocking");

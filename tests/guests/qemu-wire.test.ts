@@ -4,105 +4,15 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { sweepInstances } from "../../bindings/guests/qemu/index.ts";
 import { stopWire, wireStatus } from "../../bindings/network/wire-client.ts";
-import type { WireStatus } from "../../bindings/network/wire-orders.ts";
 import { sweepWires } from "../../bindings/network/wire-place.ts";
-import type { ByteStream } from "../../bindings/ports/byte-stream.ts";
-import type { RunningProcess } from "../../bindings/ports/process.ts";
 import { freePorts } from "../qemu/free-ports.ts";
 import { addressOf, whyNoLinux } from "../qemu/linux.ts";
-import { guestProgram } from "../qemu/programs.ts";
 import { openPlatform, QemuStage, whyNoQemu } from "../qemu/stage.ts";
+import { Client, machinesAt, Program, settled, whyNoPasst } from "../qemu/wire-place.ts";
 
 const test = suite("qemu guest: at a wire");
 const { platform } = await openPlatform();
 const missing = (await whyNoQemu(platform)) ?? (await whyNoLinux(platform.files));
-
-/** A program of ours and what it says. */
-class Program {
-	readonly process: RunningProcess;
-	readonly #said: Record<string, unknown>[] = [];
-	#wake: () => void = () => undefined;
-	#hasEnded = false;
-
-	private constructor(process: RunningProcess) {
-		this.process = process;
-		void this.#listen();
-	}
-
-	static async start(name: string, ...args: readonly string[]): Promise<Program> {
-		const command = guestProgram(name);
-		return new Program(await platform.processes.start({ ...command, args: [...command.args, ...args] }));
-	}
-
-	/** Waits for the next line that has this. @throws with its last words when it ends */
-	async says(key: string, value?: unknown): Promise<Record<string, unknown>> {
-		for (;;) {
-			const at = this.#said.findIndex((line) => key in line && (value === undefined || line[key] === value));
-			if (at >= 0) return this.#said.splice(at, 1)[0]!;
-			if (this.#hasEnded) throw new Error(`ended without ${key} ${value}: ${this.process.errorText()}`);
-			await new Promise<void>((resolve) => {
-				this.#wake = resolve;
-			});
-		}
-	}
-
-	async kill(signal: "SIGTERM" | "SIGKILL" = "SIGKILL"): Promise<void> {
-		this.process.kill(signal);
-		await this.process.ended;
-	}
-
-	async #listen(): Promise<void> {
-		for await (const line of this.process.lines) {
-			this.#said.push(JSON.parse(line) as Record<string, unknown>);
-			this.#wake();
-		}
-		this.#hasEnded = true;
-		this.#wake();
-	}
-}
-
-/** A client that sends numbers, and takes each answer once. */
-class Client {
-	readonly #stream: ByteStream;
-	answers = 0;
-
-	constructor(stream: ByteStream) {
-		this.#stream = stream;
-	}
-
-	/** Sends so many more, each once the one before has come back. @throws when an answer is another's, or there is none */
-	async asks(count: number): Promise<void> {
-		const room = new Uint8Array(4);
-		for (let i = 0; i < count; i++) {
-			const number = this.answers + 1;
-			await this.#stream.write([new Uint8Array(new Uint32Array([number]).buffer)]);
-			for (let got = 0; got < 4; ) {
-				const more = await this.#stream.readInto(room.subarray(got));
-				if (more === 0) throw new Error(`the connection ended at ${number}`);
-				got += more;
-			}
-			assert.is(new Uint32Array(room.slice().buffer)[0], number, "the answer to this question");
-			this.answers = number;
-		}
-	}
-
-	/** Closes, and makes sure that no answer came twice. */
-	async close(): Promise<void> {
-		await this.#stream.close();
-	}
-}
-
-const connected = async (port: number): Promise<Client> =>
-	new Client(await platform.connect({ transport: "tcp", host: "127.0.0.1", port }));
-
-async function whyNoPasst(): Promise<string | undefined> {
-	try {
-		await (await platform.processes.start({ executable: "passt", args: ["--version"] })).ended;
-		return undefined;
-	} catch {
-		return "passt is not installed (Debian: apt install passt)";
-	}
-}
 
 if (missing === undefined) {
 	const stage = await QemuStage.open();
@@ -110,7 +20,7 @@ if (missing === undefined) {
 	const place = { name: "lab", folder };
 	const programs = new Set<Program>();
 	const start = async (name: string, ...args: readonly string[]): Promise<Program> => {
-		const program = await Program.start(name, ...args);
+		const program = await Program.start(platform, name, ...args);
 		programs.add(program);
 		return program;
 	};
@@ -124,17 +34,8 @@ if (missing === undefined) {
 	});
 	test.after(() => stage.close());
 
-	const settled = async (isSo: (status: WireStatus) => boolean): Promise<WireStatus> => {
-		for (;;) {
-			const status = await wireStatus(platform, place);
-			if (isSo(status)) return status;
-		}
-	};
-	const machinesAt = ({ ports }: WireStatus, name: string): readonly string[] =>
-		ports.find((port) => port.name === name)?.machines ?? [];
-
 	for (const kind of ["user", "passt"]) {
-		const whyNot = kind === "passt" ? await whyNoPasst() : undefined;
+		const whyNot = kind === "passt" ? await whyNoPasst(platform) : undefined;
 		if (whyNot !== undefined) {
 			test(`by ${kind}`, () => console.log(`skipped: clients by passt: ${whyNot}`));
 			continue;
@@ -147,7 +48,7 @@ if (missing === undefined) {
 			await wire.says("pid");
 			const source = await start("wire-host", "lab", folder, "host-1");
 			const { address } = await source.says("news", "ready");
-			const client = await connected(first!);
+			const client = await Client.connect(first!);
 			await client.asks(20);
 			assert.equal(machinesAt(await wireStatus(platform, place), "host-1"), [addressOf(15)]);
 
@@ -162,18 +63,18 @@ if (missing === undefined) {
 			await source.says("news", "moved");
 			await source.kill();
 			await client.asks(20);
-			const after = await settled(({ ports }) => ports.length === 1);
+			const after = await settled(platform, place, ({ ports }) => ports.length === 1);
 			assert.equal(machinesAt(after, "host-2"), [addressOf(15)], "it has announced itself");
-			await client.close();
+			await client.ends();
 
 			await wire.kill();
 			await target.says("news", "lost");
 			const again = await start("wire-process", "lab", folder, kind, ...forwards);
 			await again.says("pid");
 			await target.says("news", "back");
-			const other = await connected(second!);
+			const other = await Client.connect(second!);
 			await other.asks(20);
-			await other.close();
+			await other.ends();
 			await stopWire(platform, place);
 			assert.is((await again.process.ended).code, 0, "asked to end, it has");
 			await target.says("news", "lost");

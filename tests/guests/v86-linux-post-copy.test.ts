@@ -3,7 +3,6 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { V86WorkerGuest } from "../../bindings/guests/v86/worker-guest.ts";
 import { MemoryStore } from "../../bindings/lab/memory-store.ts";
-import { VirtualSwitch } from "../../bindings/network/switch.ts";
 import { demandPaging } from "../../bindings/policies/push-order.ts";
 import type { Guest } from "../../bindings/ports/guest.ts";
 import { AccessOrders } from "../../bindings/snapshot/access-order.ts";
@@ -99,52 +98,6 @@ if (missing === undefined) {
 		const unmoved = await start();
 		await unmoved.advance((await moved.progress()).steps - unmoved.steps);
 		assert.ok((await hashes(moved)) === (await hashes(unmoved)), "a page differs");
-	});
-
-	test("a TCP connection between two guests lives on when either of them is left behind", async () => {
-		const [server, client] = [await openLinux(), await openLinux()];
-		for (const { guest } of [server, client]) await keep(guest).resume();
-		const network = new VirtualSwitch(platform.clock);
-		const plug = (guest: { readonly network: V86WorkerGuest["network"] }, name: string) => {
-			const port = network.addPort(name);
-			guest.network.listen((frame) => void port.send(frame));
-			port.onFrame = (frame) => guest.network.deliver(frame);
-			return port;
-		};
-		// Both come from one snapshot: the second one gets another address, as a clone must.
-		await shell(
-			client.guest,
-			client.console,
-			"ip link set eth0 down; ip link set eth0 address 02:86:00:00:00:02; ip addr flush dev eth0; " +
-				"ip addr add 10.5.0.3/24 dev eth0; ip link set eth0 up",
-		);
-		plug(server.guest, "server");
-		plug(client.guest, "client");
-		server.guest.serial.write("wire serve 7 &\n");
-		assert.match(await shell(client.guest, client.console, "ping -c 2 -W 5 10.5.0.2"), /2 packets received/);
-		client.guest.serial.write("wire dial 10.5.0.2 7 5 &\n");
-		await client.console.wait(/^wire 20\r?$/m);
-		for (const [name, one] of Object.entries({ client, server })) {
-			const { target, moving } = await leave(one.guest, "post-copy", { console: one.console });
-			assert.is(keep(target!).network.macAddress, one.guest.network.macAddress);
-			const { macAddress } = target!.network;
-			const port = plug(target!, `${name} 2`);
-			// RARP, once: an announcement is from where the guest is now, whether or not its pages are.
-			const announced: string[] = [];
-			const untap = network.tap(({ frame, from }) => {
-				if (frame[12] === 0x80 && frame[13] === 0x35) announced.push(from);
-			});
-			port.announce(macAddress);
-			assert.equal(announced, [`${name} 2`]);
-			untap();
-			const result = await moving;
-			assert.is(result.outcome, "moved", result.outcome === "moved" ? "" : result.error.message);
-			const last = numbersAfter("wire", client.console.text.replaceAll("\r", "")).at(-1)!;
-			await client.console.wait(new RegExp(`^wire ${last + 20}\\r?$`, "m"));
-		}
-		const lines = client.console.text.replaceAll("\r", "");
-		assert.not.match(lines, /BROKEN/);
-		assert.is(gapIn(numbersAfter("wire", lines)), undefined);
 	});
 
 	test("from a snapshot it runs before most of its pages have come, and next time in the order that it used them", async () => {

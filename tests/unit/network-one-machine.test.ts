@@ -53,6 +53,32 @@ function build() {
 	return { far, machine: machine!, other: other!, turn };
 }
 
+test("what fills a short frame does not reach it: it would take that for data; nothing else is cut off", async () => {
+	const network = new VirtualSwitch(clock);
+	const [near, far] = MemoryStream.pair();
+	oneMachine(network.addPort("uplink"), { ip: "10.0.0.15" })(near);
+	const port = network.addPort("machine");
+	for (const [packetBytes, frameBytes] of [
+		[40, 60],
+		[44, 60],
+		[46, 60],
+		[1500, 1514],
+		[46, 1514],
+		// No lengths of packets: longer than its frame, shorter than its header.
+		[1500, 60],
+		[0, 60],
+		[19, 60],
+	]) {
+		const frame = new Uint8Array(frameBytes!);
+		frame.set(packet(NETWORK, macOf(15), 15, 2, 7));
+		frame.set([packetBytes! >> 8, packetBytes! & 255], 16);
+		port.send(frame);
+	}
+	const lengths: number[] = [];
+	for await (const { byteLength } of readFrames(far)) if (lengths.push(byteLength) === 8) break;
+	assert.equal(lengths, [54, 58, 60, 1514, 60, 60, 60, 60]);
+});
+
 test("its first packets wait until the machine is found, and go to it alone", async () => {
 	const { far, machine, turn } = build();
 	await writeFrame(far, packet(ALL, NETWORK, 2, 15, 1));

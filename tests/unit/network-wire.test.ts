@@ -1,4 +1,5 @@
 // A wire and its hosts, over this machine's sockets, without any guest: what comes, goes, breaks and lies at it.
+import { linkSync, renameSync } from "node:fs";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { writeFrame, writeOrder } from "../../bindings/network/frame-stream.ts";
@@ -12,6 +13,7 @@ import {
 	wireStatus,
 } from "../../bindings/network/wire-client.ts";
 import type { WireStatus } from "../../bindings/network/wire-orders.ts";
+import { sweepWires } from "../../bindings/network/wire-place.ts";
 import type { OpenUplink } from "../../bindings/network/wire-uplink.ts";
 import { openPlatform, rejection } from "../qemu/stage.ts";
 
@@ -119,6 +121,34 @@ test("one wire of a name: a second is told who has it, also when both start at o
 	await start({ name: "other" });
 });
 
+test("what a wire leaves that is killed before its name is published is removed by the next; what lives there stays", async () => {
+	await platform.files.makePrivateFolder(folder);
+	const at = (file: string) => `${folder}/${file}`;
+	/** A socket that lives, under its publisher's own name and under its claim on a dead one (platform/unix-socket-file.ts). */
+	const listener = await platform.listen({ transport: "unix", path: at("wire-alive.sock") });
+	const living = [".0123abcd-ef01", ".a1b2"];
+	for (const name of living) linkSync(at("wire-alive.sock"), at(name));
+	await platform.files.write(at(".fedcba98-7654"), new Uint8Array(1));
+	const leave = async (): Promise<void> => {
+		for (const name of [".89abcdef-0123", ".zz9"]) {
+			const killed = await platform.listen({ transport: "unix", path: at("killed") });
+			renameSync(at("killed"), at(name));
+			await killed.close();
+		}
+		assert.is((await platform.files.names(folder)).length, 6);
+	};
+	await leave();
+	await sweepWires(platform, folder);
+	const stays = [...living, ".fedcba98-7654", "wire-alive.sock"];
+	assert.equal([...(await platform.files.names(folder))].sort(), stays, "by a sweep");
+	await leave();
+	const wire = await start();
+	assert.equal([...(await platform.files.names(folder))].sort(), [...stays, "wire-lab.sock"], "by the next start");
+	await wire.stop();
+	await listener.close();
+	for (const name of [...living, ".fedcba98-7654"]) await platform.files.removeTree(at(name));
+});
+
 test("ports have one host each, and names that are none are refused before anything is done", async () => {
 	const wire = await start();
 	await host("a");
@@ -132,6 +162,20 @@ test("ports have one host each, and names that are none are refused before anyth
 	assert.match((await rejection(startWire(platform, { ...place, tcpPort: -1 }))).message, /^RangeError: tcpPort/);
 	assert.is((await rejection(connectWire(platform, { name: "nowhere", folder, port: "a" }))).code, "no-wire");
 	assert.is(wire.network.ports.length, 1);
+});
+
+test("a host says for its machine where it is now, and a machine that moved is found there", async () => {
+	const wire = await start();
+	const [source, target, peer] = [await host("source"), await host("target"), await host("peer")];
+	source.port.send(frame(ALL, 1, 1));
+	await peer.has(1);
+	target.port.announce("52:54:00:00:00:01");
+	await peer.has(2);
+	assert.is(wire.network.portOf("52:54:00:00:00:01")?.name, "target");
+	peer.port.send(frame(1, 9, 2));
+	assert.equal(await target.has(2), [1, 2]);
+	assert.is(source.got.length, 1, "the announcement, and not the frame");
+	assert.throws(() => target.port.announce("1"), /^address: must be like/);
 });
 
 test("hosts connect by TCP as well", async () => {

@@ -36,7 +36,7 @@ import { hardwareOf, type V86Hardware, type V86HardwareOptions } from "./hardwar
 import { layoutOf } from "./layout.ts";
 import { V86Machine } from "./machine.ts";
 import { MissingRam, V86_PINNED_PAGE } from "./missing-ram.ts";
-import type { NetworkCard, V86NetworkCard } from "./network-card.ts";
+import type { NetworkCard, V86NetworkCard, V86NetworkPort } from "./network-card.ts";
 import { drained, PageWork } from "./page-work.ts";
 import type { SerialPort, V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
@@ -61,6 +61,8 @@ export interface V86GuestOptions {
 	 * uncaught in this process, as one of an event target's listener is.
 	 */
 	readonly onListenerError?: (error: unknown) => void;
+	/** Where its card is once it runs here (`V86NetworkCard.connect`). Of several guests of one factory the last to run has it. */
+	readonly network?: V86NetworkPort;
 }
 
 const USUAL_SLICE_MS = 2;
@@ -132,6 +134,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		);
 		this.serial = this.#serial = ports.serial;
 		this.network = this.#network = ports.network;
+		if (options.network !== undefined) ports.network.connect(options.network);
 		this.pages = this.#makePages();
 		this.state = this.#makeState();
 		this.deltas = { open: (sentPages) => this.#do(() => this.#openSender(sentPages)) };
@@ -265,6 +268,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 			this.#status = "gone";
 			this.#loop++;
 			this.#machine.time.stop();
+			this.#network.close();
 			this.#wake();
 			this.#work.dispose();
 		}

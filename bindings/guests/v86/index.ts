@@ -13,7 +13,7 @@ export type { V86Firmware, V86Linux } from "./firmware.ts";
 export { BallooningV86Guest, type StartV86GuestOptions, V86Guest, type V86GuestOptions } from "./guest.ts";
 export type { TimeMode } from "./guest-time.ts";
 export type { V86HardwareOptions } from "./hardware.ts";
-export type { V86NetworkCard } from "./network-card.ts";
+export type { V86NetworkCard, V86NetworkPort } from "./network-card.ts";
 export { loadV86 } from "./package.ts";
 export type { V86SerialPort } from "./serial-port.ts";
 export { V86WorkerGuestFactory, type V86WorkerGuestFactoryOptions } from "./worker-factory.ts";

@@ -2,7 +2,19 @@
 // DMA: a frame that arrives changes no RAM by itself.
 //
 //   the guest's step: put, put …  ─▶  step's end: flush ─▶ listeners      nothing of the user's runs inside the machine
+//
+// At a port of a network (connect) it is once the guest runs here: until then its source may still be at that port.
 import { type ReportError, tellListeners } from "../listeners.ts";
+
+/** A port of a network, as a card needs it: `SwitchPort` and `WirePort` are such ports. */
+export interface V86NetworkPort {
+	/** Takes frames for the machine at this port. */
+	onFrame: ((frame: Uint8Array) => void) | undefined;
+	/** A frame from the machine at this port. @returns whether it was taken */
+	send(frame: Uint8Array): boolean;
+	/** Says for the machine with this address that it is here now. */
+	announce(address: string): void;
+}
 
 /** See the head of this file. */
 export interface V86NetworkCard {
@@ -24,6 +36,13 @@ export interface V86NetworkCard {
 	 * on a wire. Never throws: what is no frame is counted in {@link badFrames}.
 	 */
 	deliver(frame: Uint8Array): void;
+	/**
+	 * Puts the card at a port of a network: as soon as the guest runs here (at once, if it does), frames go both ways, and the port
+	 * announces it, so that its peers' frames come. A move's target must have its port before it runs, or its first frames are lost:
+	 * guests and factories take it as the option `network`. One port at a time; a discarded guest has left it.
+	 * @returns leaves the port
+	 */
+	connect(port: V86NetworkPort): () => void;
 }
 
 /** Frames that wait for a paused guest: more than a TCP window of the guest's 64 KiB. */
@@ -46,6 +65,10 @@ export class NetworkCard implements V86NetworkCard {
 	#held: Uint8Array[] = [];
 	#open = false;
 	#badFrames = 0;
+	/** Where the card is, or will be once the guest runs. */
+	#port: V86NetworkPort | undefined;
+	#isJoined = false;
+	#leave: () => void = () => undefined;
 
 	/**
 	 * @param send - gives a frame to the running machine
@@ -76,6 +99,22 @@ export class NetworkCard implements V86NetworkCard {
 		else if (this.#held.length < HELD_FRAMES) this.#held.push(frame.slice());
 	}
 
+	connect(port: V86NetworkPort): () => void {
+		this.#disconnect();
+		this.#port = port;
+		if (this.#open) this.#join(port);
+		return () => {
+			if (this.#port === port) this.#disconnect();
+		};
+	}
+
+	/** The guest is gone. */
+	close(): void {
+		this.#open = false;
+		this.#held = [];
+		this.#disconnect();
+	}
+
 	/** The guest sends a frame, in the middle of a step. */
 	put(frame: Uint8Array<ArrayBuffer>): void {
 		if (isFrame(frame)) this.#sent.push(frame);
@@ -95,7 +134,29 @@ export class NetworkCard implements V86NetworkCard {
 		this.#open = open;
 		const held = this.#held;
 		if (!open) return;
+		if (this.#port !== undefined && !this.#isJoined) this.#join(this.#port);
 		this.#held = [];
 		for (const frame of held) this.#send(frame);
+	}
+
+	/** From here on the port is this card's, whoever's it was. */
+	#join(port: V86NetworkPort): void {
+		this.#isJoined = true;
+		const take = (frame: Uint8Array): void => this.deliver(frame);
+		port.onFrame = take;
+		const silence = this.listen((frame) => void port.send(frame));
+		this.#leave = () => {
+			silence();
+			// Another card may have joined since: a target in the same process.
+			if (port.onFrame === take) port.onFrame = undefined;
+		};
+		tellListeners([() => port.announce(this.macAddress)], undefined, this.#report);
+	}
+
+	#disconnect(): void {
+		this.#port = undefined;
+		this.#isJoined = false;
+		this.#leave();
+		this.#leave = () => undefined;
 	}
 }

@@ -69,7 +69,8 @@ export class V86WorkerGuest implements FaultingGuest {
 	#pauseWaitMs = 0;
 
 	/** For {@link V86WorkerGuest.build}. */
-	protected constructor({ workers, clock, onListenerError }: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+	protected constructor(options: V86WorkerGuestOptions, { memoryByteLength }: V86Hardware) {
+		const { workers, clock, onListenerError, network } = options;
 		const pageCount = memoryByteLength / PAGE_BYTES;
 		const report = onListenerError ?? throwLater;
 		this.#clock = clock;
@@ -100,9 +101,10 @@ export class V86WorkerGuest implements FaultingGuest {
 			report,
 		);
 		this.network = this.#seenNetwork();
-		// Whether the guest is paused, or has its state, is the worker's to know: it keeps what comes too early.
+		if (network !== undefined) this.#network.connect(network);
+		// Whether the guest is paused, or has its state, is the worker's to know: it keeps what comes too early. The card waits for
+		// the guest's first run.
 		this.#serial.ready();
-		this.#network.open = true;
 		this.pages = new WorkerPages(this.#worker, pageCount);
 		this.dirty = new WorkerDirtyLog(this.#worker, () => this.#report?.tracker ?? "scan");
 		this.state = this.#makeState();
@@ -189,6 +191,7 @@ export class V86WorkerGuest implements FaultingGuest {
 	 * @throws {GuestError} `not-paused`, `crashed`, `gone`
 	 */
 	async advance(steps: number): Promise<void> {
+		this.#network.open = true;
 		await this.#worker.run("advance", { steps });
 	}
 
@@ -226,6 +229,7 @@ export class V86WorkerGuest implements FaultingGuest {
 		await this.#worker.run("resume", {});
 		this.#serial.resumed();
 		this.#status = "running";
+		this.#network.open = true;
 	}
 
 	async discard(): Promise<void> {
@@ -268,6 +272,7 @@ export class V86WorkerGuest implements FaultingGuest {
 			},
 			listen: (listener) => card.listen(listener),
 			deliver: (frame) => card.deliver(frame),
+			connect: (port) => card.connect(port),
 		};
 	}
 
@@ -289,6 +294,7 @@ export class V86WorkerGuest implements FaultingGuest {
 
 	#end(error: Error): void {
 		this.#status = "gone";
+		this.#network.close();
 		this.#worker.end(error);
 		this.faulting.fail(error);
 	}
