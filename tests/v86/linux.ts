@@ -68,7 +68,7 @@ export function linuxFactory(options: Partial<V86GuestFactoryOptions> = {}): V86
 
 /** Types a command and waits for its end. @returns what it has written */
 export async function shell(
-	guest: { readonly serial: V86SerialPort },
+	guest: { readonly serial: Pick<V86SerialPort, "write"> },
 	console: Console,
 	command: string,
 ): Promise<string> {

@@ -19,7 +19,7 @@ export class Console {
 	text = "";
 	readonly #onText = new Set<() => void>();
 
-	follow(guest: { readonly serial: V86SerialPort }): void {
+	follow(guest: { readonly serial: Pick<V86SerialPort, "listen"> }): void {
 		guest.serial.listen((text) => {
 			this.text += text;
 			for (const look of this.#onText) look();
