@@ -1,5 +1,6 @@
 /** How a host's process ends on Node. */
 import process from "node:process";
+import { killStarted } from "../platform/node/processes.ts";
 
 /** How long what is still open may keep the process, in ms: a socket waits for its peer's end as long. */
 const GRACE_MS = 250;
@@ -11,5 +12,8 @@ const GRACE_MS = 250;
  * thread that waits for it (github.com/nodejs/node/issues/54918). On a busy machine 1 of 250 processes never ended so.
  */
 export function endThisProcess(): void {
-	setTimeout(() => process.kill(process.pid, "SIGKILL"), GRACE_MS).unref();
+	setTimeout(() => {
+		killStarted();
+		process.kill(process.pid, "SIGKILL");
+	}, GRACE_MS).unref();
 }

@@ -255,6 +255,7 @@ export class PageServer {
 				const { waitMs } = this.#pacer;
 				if (waitMs > 0) await this.#services.clock.sleep(waitMs, signal).catch(ignoreStop);
 				if (signal.aborted) return;
+				if (this.#answersUnderWay > 0) break; // a fault has come meanwhile
 				const count = this.#queue.push(this.#list, this.#batchPages);
 				if (count === 0) return;
 				this.#pushedPages += count;

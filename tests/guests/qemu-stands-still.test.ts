@@ -108,14 +108,14 @@ if (missing === undefined) {
 				if (name === "STOP") resolve();
 			});
 		});
-		const pausing = guest.pause({ deadlineMs: 100 });
-		await stopped;
-		hold(guest);
-		// Told to stop, it may have answered or not.
-		const code = await pausing.then(
+		// Told to stop, it may answer in time or not.
+		const pausing = guest.pause({ deadlineMs: 100 }).then(
 			() => "paused",
 			() => "not paused",
 		);
+		await stopped;
+		hold(guest);
+		const code = await pausing;
 		if (code === "paused") assert.is((await rejection(guest.resume())).code, "no-answer");
 		goOn(guest);
 		await guest.pause({ deadlineMs: 10_000 });

@@ -141,7 +141,7 @@ for (const [where, { start, factory }] of Object.entries(KINDS))
 			assert.is(result.outcome, "moved", "error" in result ? result.error.message : "");
 			open.add(target!);
 			await console.more(40);
-			await target!.pause({ deadlineMs: 5000 });
+			await target!.pause({ deadlineMs: 60_000 });
 			assert.is(letterFault(console.text), undefined);
 			assert.is(oracleFault(await target!.readMemory(0, MEMORY_BYTES)), undefined);
 			if (name === "post-copy") assert.instance(target, V86WorkerGuest);

@@ -70,6 +70,20 @@ for (const [where, start] of Object.entries(KINDS)) {
 		assert.is(waiting(), "running paused  later");
 	});
 
+	test(`what no capture has missed is not told, ${where}: of a running guest, and after steps by hand`, async () => {
+		const guest = keep(await start());
+		const refused = await guest.state.capture().catch((error: unknown) => error);
+		assert.ok(refused instanceof GuestError && refused.code === "not-paused");
+		guest.serial.write("running ");
+		assert.is(guest.serial.typedAfterCapture, "");
+		await guest.pause({ deadlineMs: 60_000 });
+		await guest.state.capture();
+		guest.serial.write("late");
+		assert.is(guest.serial.typedAfterCapture, "late");
+		await guest.advance(1);
+		assert.is(guest.serial.typedAfterCapture, "", "it has got it here");
+	});
+
 	test(`a discarded guest is not typed at, ${where}: an error says so`, async () => {
 		const guest = keep(await start());
 		await guest.discard();

@@ -12,7 +12,7 @@ import { platform, whyNoLinux } from "../v86/linux.ts";
 
 const test = suite("v86 guest: at a wire");
 const missing = await whyNoLinux();
-const folder = `/dev/shm/pageferry-test-v86-wire-${platform.files.pid}`;
+const folder = `/dev/shm/pageferry-test-${platform.files.pid}-v86-wire`;
 const place = { name: "lab", folder };
 const programs = new Set<Program>();
 
@@ -57,9 +57,10 @@ for (const [uplink, technique] of [
 		await target.says("news", "ready");
 		let isMoved = false;
 		const moved = target.says("news", "running").then(() => source.says("news", "moved"));
-		void moved.then(() => {
+		const over = (): void => {
 			isMoved = true;
-		});
+		};
+		moved.then(over, over); // a failure is seen below
 		while (!isMoved) await client.asks(1);
 		await moved;
 		await source.kill();

@@ -110,6 +110,7 @@ export async function settled(
 	for (;;) {
 		const status = await wireStatus(platform, place);
 		if (isSo(status)) return status;
+		await platform.clock.sleep(5);
 	}
 }
 

@@ -65,6 +65,24 @@ test("a card is at its port from when its guest first runs, and announces itself
 	);
 });
 
+test("of two cards at one port the last to run has it; the other joins again when its guest goes on", () => {
+	const { peer, heard, port } = lan();
+	const [first, second] = [card(), card()];
+	for (const { card: one } of [first, second]) one.connect(port);
+	first.card.open = true;
+	first.card.open = false;
+	second.card.open = true;
+	first.says(1);
+	second.says(2);
+	peer.send(frame(PEER, 3));
+	assert.equal([first.got, second.got, heard], [[], [3], ["RARP", "RARP", 2]]);
+	second.card.close();
+	first.card.open = true;
+	first.says(4);
+	peer.send(frame(PEER, 5));
+	assert.equal([first.got, second.got, heard], [[5], [3], ["RARP", "RARP", 2, "RARP", 4]]);
+});
+
 test("a card whose guest runs already is at its port at once; it has one port at a time", () => {
 	const { network, peer, heard, port } = lan();
 	const { card: own, got, says } = card();

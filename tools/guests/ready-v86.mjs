@@ -64,8 +64,14 @@ async function booted(assets) {
 				if (/pageferry: ready[\s\S]*# $/.test(said)) resolve();
 			});
 		});
-		const late = clock.sleep(PROMPT_LIMIT_MS).then(() => "late");
-		if ((await Promise.race([atPrompt, late])) !== "late") return guest;
+		const timer = new AbortController();
+		const late = clock.sleep(PROMPT_LIMIT_MS, timer.signal).then(
+			() => "late",
+			() => "in time",
+		);
+		const first = await Promise.race([atPrompt, late]);
+		timer.abort(); // it would keep the process
+		if (first !== "late") return guest;
 		await guest.discard();
 		throw new Missing(`Linux came up and has no prompt; its last words:\n${said.slice(-1000)}\n${ADVICE}`);
 	} catch (error) {

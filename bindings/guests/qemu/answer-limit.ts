@@ -6,6 +6,11 @@ import { QemuError } from "./errors.ts";
 /** How long QEMU may take for a command that is not a pause, in ms: usual ones take less than one. */
 export const ANSWER_MS = 30_000;
 
+/** @throws RangeError naming the limit, in ms, where it is no time */
+export function checkLimit(name: string, limitMs: number): void {
+	if (!(limitMs > 0)) throw new RangeError(`${name}: must be above 0, got ${limitMs}`);
+}
+
 /** @returns whether `work` came in time, and before the signal; rejects as it does */
 export async function inTime(
 	clock: Clock,

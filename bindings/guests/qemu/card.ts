@@ -5,7 +5,9 @@
 // Invariants: a machine takes a port when it runs, never before: a standby, or a target whose move may still fail, does not cut
 // off the machine that runs at the same port. What QEMU sends meanwhile (a target announces itself when its state is loaded)
 // waits in the connection. Two machines that run never share a port: the second is refused, because a port would drop the first.
+// One that is paused while another runs at its port has lost its connection for good, as QEMU 7.2 makes no second one.
 import type { ByteStream } from "../../ports/byte-stream.ts";
+import { type ReportError, tellListeners } from "../listeners.ts";
 import { QemuError } from "./errors.ts";
 
 /**
@@ -21,15 +23,20 @@ const holders: WeakMap<QemuNetwork, NetworkCard> = new WeakMap();
 export class NetworkCard {
 	readonly #stream: ByteStream;
 	readonly #networkOf: () => QemuNetwork;
+	readonly #report: ReportError;
 	#network: QemuNetwork | undefined;
 	#isRunning: () => boolean = () => false;
 	#isClaimed = false;
 	#isConnected = false;
 
-	/** @param networkOf - is asked once, when the machine is about to run for the first time */
-	constructor(stream: ByteStream, networkOf: () => QemuNetwork) {
+	/**
+	 * @param networkOf - is asked once, when the machine is about to run for the first time
+	 * @param report - takes what the network throws when it is given the connection: the machine runs by then
+	 */
+	constructor(stream: ByteStream, networkOf: () => QemuNetwork, report: ReportError) {
 		this.#stream = stream;
 		this.#networkOf = networkOf;
+		this.#report = report;
 	}
 
 	/**
@@ -39,16 +46,14 @@ export class NetworkCard {
 	claim(isRunning: () => boolean): void {
 		this.#network ??= this.#networkOf();
 		const holder = holders.get(this.#network);
-		const isTaken = holder !== undefined && holder !== this && holder.#isUsed;
-		// One that has run before has had its connection: what has become of it is not decided here.
-		if (isTaken && !this.#isConnected)
+		if (holder !== undefined && holder !== this && holder.#isUsed)
 			throw new QemuError(
 				"network-taken",
 				"another machine runs with the same network: discard or pause it, or give each its own (a factory's `networks`)",
 			);
 		this.#isRunning = isRunning;
 		this.#isClaimed = true;
-		if (!isTaken) holders.set(this.#network, this);
+		holders.set(this.#network, this);
 	}
 
 	/** See {@link claim}. */
@@ -60,7 +65,8 @@ export class NetworkCard {
 	connect(): void {
 		if (this.#isConnected) return;
 		this.#isConnected = true;
-		this.#network?.(this.#stream);
+		this.#network ??= this.#networkOf(); // told to run past us
+		tellListeners([this.#network], this.#stream, this.#report);
 	}
 
 	get #isUsed(): boolean {

@@ -25,7 +25,7 @@ export type QemuErrorCode =
  * | `not-booted` | the machine inside has not said what it was to say; {@link errorText} has its last lines |
  * | `no-file` | a kernel, an image or another file that the machine needs is not there |
  * | `no-room` | the folder for RAM files is smaller than the machine's memory; the message says what to do |
- * | `network-taken` | another machine runs with the same network (a port takes one); the machine that was to run stays paused |
+ * | `network-taken` | another machine runs with the same network (a port takes one); the machine that was to run stays paused, one that was being started is ended |
  * | `no-accelerator` | KVM was asked for, and no machine boots with it here |
  * | `no-soft-dirty` | soft-dirty marks were asked for, and cannot be trusted here; the message says why |
  */

@@ -63,8 +63,10 @@ export class QemuGuestFactory implements GuestFactory {
 	static async open(services: QemuServices, options: QemuGuestFactoryOptions): Promise<QemuGuestFactory> {
 		const { machine, accelerator = "tcg", executable = DEFAULT_EXECUTABLE } = options;
 		checkMachine(machine);
-		if (machine.mac !== undefined && options.network === undefined && options.networks === undefined)
-			throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
+		if ((machine.mac === undefined) !== (options.network === undefined && options.networks === undefined))
+			throw new TypeError(
+				"network: a machine with a network card (mac) needs somebody who takes its frames, one without none",
+			);
 		const version = await qemuVersion(services, executable);
 		await checkAccelerator(services, accelerator, options);
 		const facts = await machineFacts(machine, { files: services.files, version, accelerator });

@@ -24,7 +24,7 @@ import {
 	PAGE_BYTES,
 	type PauseOptions,
 } from "../../ports/guest.ts";
-import { inTime } from "./answer-limit.ts";
+import { checkLimit, inTime } from "./answer-limit.ts";
 import { QemuBalloon } from "./balloon.ts";
 import type { NetworkCard } from "./card.ts";
 import type { QemuConsole } from "./console.ts";
@@ -132,14 +132,17 @@ export class QemuGuest implements UnfaultingGuest {
 	 * Runs a QMP command, for what the port does not offer: statistics, devices. Not `stop`, `cont` or `migrate`.
 	 * @param options - `answerMs`: how long QEMU may take, 30 s if left out
 	 * @throws {QemuError} `command`; `no-answer`: QEMU stands still, and may do it all the same when it goes on; {GuestError}
-	 *   `gone`, `crashed`
+	 *   `gone`, `crashed`; RangeError naming `answerMs`
 	 */
 	execute(
 		command: string,
 		args?: Readonly<Record<string, unknown>>,
 		options: { readonly answerMs?: number } = {},
 	): Promise<unknown> {
-		return this.#do(() => this.#parts.instance.qmp.execute(command, args, options));
+		return this.#do(() => {
+			if (options.answerMs !== undefined) checkLimit("answerMs", options.answerMs);
+			return this.#parts.instance.qmp.execute(command, args, options);
+		});
 	}
 
 	/** Calls `listener` for each event that QEMU reports. @returns what ends that */
@@ -148,7 +151,11 @@ export class QemuGuest implements UnfaultingGuest {
 	}
 
 	async pause(options: PauseOptions): Promise<void> {
-		await this.#do(() => this.#run.pause(options));
+		await this.#do(() => {
+			if (!(options.deadlineMs >= 0))
+				throw new RangeError(`deadlineMs: must not be below 0, got ${options.deadlineMs}`);
+			return this.#run.pause(options);
+		});
 		this.#check(); // it may have been discarded meanwhile
 	}
 

@@ -37,7 +37,8 @@ export class RunState {
 	#lastOrder: "stop" | "cont" = "cont";
 	/** Counts orders of another kind than the one before. */
 	#orders = 0;
-	#isLeaving = false;
+	/** A `cont` is about to be sent. */
+	#leaving: Promise<void> | undefined;
 	#isEnded = false;
 	/** The state of this pause. */
 	#captured: Promise<State> | undefined;
@@ -64,7 +65,7 @@ export class RunState {
 
 	/** Whether it is held, and is not about to run. */
 	get isPaused(): boolean {
-		return this.#isHeld && !this.#isLeaving;
+		return this.#isHeld && this.#leaving === undefined;
 	}
 
 	/** The longest wait for a pause since the last call, in ms. */
@@ -76,10 +77,13 @@ export class RunState {
 
 	/** @throws {GuestError} `pause-deadline`: it runs on; the signal's reason */
 	async pause({ deadlineMs, signal }: PauseOptions): Promise<void> {
-		if (this.#status !== "running" && this.#status !== "resuming") return;
 		const startMs = this.#clock.now();
+		// Somebody lets it run, and has not done so yet: that pause is not this caller's.
+		if (this.#leaving !== undefined) await inTime(this.#clock, deadlineMs, this.#leaving, signal);
+		if (this.#status !== "running" && this.#status !== "resuming") return;
 		const stopped = this.#stop();
-		const came = await inTime(this.#clock, deadlineMs, stopped, signal);
+		const leftMs = Math.max(0, deadlineMs - (this.#clock.now() - startMs));
+		const came = await inTime(this.#clock, leftMs, stopped, signal);
 		if (this.#isEnded) return; // its guest says so
 		// It may have come in the same moment as the deadline.
 		if (came || (this.#isHeld && !signal?.aborted)) {
@@ -104,23 +108,35 @@ export class RunState {
 		if (this.#status === "running") return;
 		if (this.#status === "waiting") throw new GuestError("state", "this target has no state to run with yet");
 		if (this.#status !== "resuming") {
-			this.#isLeaving = true; // from here on nothing begins that relies on the pause
+			// From here on nothing begins that relies on the pause.
+			const leaving = this.#leave();
+			const left = leaving.then(
+				() => undefined,
+				() => undefined,
+			);
+			this.#leaving = left;
 			try {
-				await this.#parts.settled();
-				const saved = this.#captured?.catch(() => undefined); // a save that failed leaves the machine as it was
-				if (saved !== undefined)
-					await answered(this.#clock, saved, "save its state", { otherwise: "the machine stays paused" });
-				if (this.#isEnded) return; // its guest says so
-				if (this.#status === "paused" || this.#status === "loaded") this.#continue();
+				await leaving;
 			} finally {
-				this.#isLeaving = false;
+				if (this.#leaving === left) this.#leaving = undefined;
 			}
+			if (this.#isEnded) return; // its guest says so
 		}
 		await answered(this.#clock, this.#going, "go on", { otherwise: "the machine runs on as soon as it does" });
 	}
 
+	/** Sends `cont` once nothing relies on the pause any more. @throws {QemuError} `no-answer`: it stays paused */
+	async #leave(): Promise<void> {
+		await this.#parts.settled();
+		const saved = this.#captured?.catch(() => undefined); // a save that failed leaves the machine as it was
+		if (saved !== undefined)
+			await answered(this.#clock, saved, "save its state", { otherwise: "the machine stays paused" });
+		if (!this.#isEnded && (this.#status === "paused" || this.#status === "loaded")) this.#continue();
+	}
+
 	/** @throws {GuestError} `not-paused`, `state` */
 	async capture(): Promise<State> {
+		if (this.#leaving !== undefined) throw new GuestError("not-paused", "the guest is being let run");
 		if (this.#status === "waiting") throw new GuestError("not-paused", "the guest has no state yet");
 		if (this.#status !== "paused" && this.#status !== "loaded") throw new GuestError("not-paused", "the guest runs");
 		const saving = this.#save();

@@ -1,6 +1,8 @@
 // How a machine under QEMU is started: one that boots, or one that waits for its state (the factory's).
 import { GuestError } from "../../ports/guest.ts";
+import { throwLater } from "../listeners.ts";
 import { checkAccelerator } from "./accelerator.ts";
+import { checkLimit } from "./answer-limit.ts";
 import { NetworkCard, type QemuNetwork } from "./card.ts";
 import { prepareStateTransfer } from "./device-state.ts";
 import { QemuError } from "./errors.ts";
@@ -40,8 +42,8 @@ const BOOT_MS = 120_000;
 /**
  * Boots a machine.
  *
- * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `no-accelerator`, `not-booted`; nothing is left then. RangeError for
- *   a machine that makes no sense.
+ * @throws {QemuError} `not-installed`, `exited`, `no-answer`, `no-file`, `no-room`, `no-accelerator`, `no-soft-dirty`, `network-taken`,
+ *   `not-booted`; nothing is left then. RangeError for a machine or a limit that makes no sense.
  *
  * A machine with a balloon is a {@link BallooningQemuGuest}.
  *
@@ -54,8 +56,11 @@ const BOOT_MS = 120_000;
 export async function startQemuGuest(services: QemuServices, options: StartQemuGuestOptions): Promise<QemuGuest> {
 	const { machine, accelerator = "tcg", executable = DEFAULT_EXECUTABLE, booted } = options;
 	checkMachine(machine);
-	if (machine.mac !== undefined && options.network === undefined)
-		throw new TypeError("network: a machine with a network card needs somebody who takes its frames");
+	if ((machine.mac === undefined) !== (options.network === undefined))
+		throw new TypeError(
+			"network: a machine with a network card (mac) needs somebody who takes its frames, one without none",
+		);
+	if (options.bootMs !== undefined) checkLimit("bootMs", options.bootMs);
 	const version = await qemuVersion(services, executable);
 	await checkAccelerator(services, accelerator, options);
 	const facts = await machineFacts(machine, { files: services.files, version, accelerator });
@@ -114,7 +119,7 @@ export async function openGuest(
 
 function cardOf({ network: stream }: QemuInstance, options: OpenGuestOptions): NetworkCard | undefined {
 	const { network, networks = network && (() => network) } = options;
-	return stream && networks && new NetworkCard(stream, networks);
+	return stream && networks && new NetworkCard(stream, networks, options.onListenerError ?? throwLater);
 }
 
 /** @throws {QemuError} `no-soft-dirty` where the marks were asked for */

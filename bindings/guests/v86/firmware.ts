@@ -69,6 +69,7 @@ function checkLinux({ kernel, initramfs, commandLine }: V86Linux, memoryByteLeng
 			"linux.initramfs",
 			`it has ${initramfs.byteLength} bytes; there is room for ${RAMDISK_ROOM_BYTES}: pack less`,
 		);
+	if (typeof commandLine !== "string") throw new TypeError("firmware.linux.commandLine: must be a string");
 	const image = readHeader(kernel);
 	if (commandLine.length > image.commandLineLimit)
 		refuse("linux.commandLine", `it has ${commandLine.length} characters; this kernel takes ${image.commandLineLimit}`);

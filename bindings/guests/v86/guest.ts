@@ -228,6 +228,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 	 */
 	async advance(steps: number): Promise<void> {
 		this.#require("paused");
+		this.#serial.resumed();
 		this.#open(true);
 		try {
 			for (let step = 0; step < steps; step++) {
@@ -313,6 +314,7 @@ export class V86Guest implements LeavingGuest, DeltaGuest, CopyingGuest {
 		} finally {
 			this.#serial.flush();
 			this.#network.flush();
+			if (this.#status === "crashed") this.#network.close();
 		}
 	}
 

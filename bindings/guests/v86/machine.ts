@@ -46,12 +46,16 @@ export function adoptModule({ wasm }: V86Build, known: CompiledModule): void {
 	compiled.set(wasm, known);
 }
 
-/** Patches and compiles, or finds what was compiled before. */
+/** Patches and compiles, or finds what was compiled before. @throws {GuestError} `state` when it cannot be compiled here */
 export function compiledModule({ wasm }: V86Build): CompiledModule {
 	let known = compiled.get(wasm);
 	if (known === undefined) {
 		const patched = patchPageWalk(wasm);
-		known = { module: new WebAssembly.Module(patched ?? wasm), patched: patched !== undefined };
+		try {
+			known = { module: new WebAssembly.Module(patched ?? wasm), patched: patched !== undefined };
+		} catch (cause) {
+			throw new GuestError("state", `v86's module cannot be compiled: ${String(cause)}`, cause);
+		}
 		compiled.set(wasm, known);
 	}
 	return known;

@@ -67,7 +67,8 @@ export class NetworkCard implements V86NetworkCard {
 	#badFrames = 0;
 	/** Where the card is, or will be once the guest runs. */
 	#port: V86NetworkPort | undefined;
-	#isJoined = false;
+	/** What the port calls while it is this card's. */
+	#take: ((frame: Uint8Array) => void) | undefined;
 	#leave: () => void = () => undefined;
 
 	/**
@@ -134,20 +135,24 @@ export class NetworkCard implements V86NetworkCard {
 		this.#open = open;
 		const held = this.#held;
 		if (!open) return;
-		if (this.#port !== undefined && !this.#isJoined) this.#join(this.#port);
+		// For the first time, or another guest ran at its port while this one was paused.
+		const port = this.#port;
+		if (port !== undefined && (this.#take === undefined || port.onFrame !== this.#take)) this.#join(port);
 		this.#held = [];
 		for (const frame of held) this.#send(frame);
 	}
 
-	/** From here on the port is this card's, whoever's it was. */
+	/** From here on the port is this card's, whoever's it was, until another one joins: a target in the same process. */
 	#join(port: V86NetworkPort): void {
-		this.#isJoined = true;
+		this.#leave();
 		const take = (frame: Uint8Array): void => this.deliver(frame);
+		this.#take = take;
 		port.onFrame = take;
-		const silence = this.listen((frame) => void port.send(frame));
+		const silence = this.listen((frame) => {
+			if (port.onFrame === take) port.send(frame);
+		});
 		this.#leave = () => {
 			silence();
-			// Another card may have joined since: a target in the same process.
 			if (port.onFrame === take) port.onFrame = undefined;
 		};
 		tellListeners([() => port.announce(this.macAddress)], undefined, this.#report);
@@ -155,7 +160,7 @@ export class NetworkCard implements V86NetworkCard {
 
 	#disconnect(): void {
 		this.#port = undefined;
-		this.#isJoined = false;
+		this.#take = undefined;
 		this.#leave();
 		this.#leave = () => undefined;
 	}

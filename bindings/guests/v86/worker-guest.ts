@@ -193,6 +193,7 @@ export class V86WorkerGuest implements FaultingGuest {
 	async advance(steps: number): Promise<void> {
 		this.#network.open = true;
 		await this.#worker.run("advance", { steps });
+		this.#serial.resumed(); // it has read what was typed
 	}
 
 	pause(options: PauseOptions): Promise<void> {
@@ -252,7 +253,7 @@ export class V86WorkerGuest implements FaultingGuest {
 				return this.#report.layout;
 			},
 			capture: async () => {
-				this.#serial.captured();
+				if (this.#status === "paused") this.#serial.captured();
 				return (await this.#worker.run("capture", {})).bytes;
 			},
 			restore: async (bytes) => void (await this.#worker.run("restore", { bytes: bytes.slice() })),

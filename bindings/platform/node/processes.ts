@@ -20,7 +20,8 @@ type Child = ChildProcessByStdio<null, Readable, Readable>;
 /** Processes that end with ours. */
 const running = new Set<Child>();
 
-function killAll(): void {
+/** Ends all that was started and still runs, as an exit of ours does: for who ends this process otherwise. */
+export function killStarted(): void {
 	for (const child of running) child.kill("SIGKILL");
 }
 
@@ -63,12 +64,12 @@ class NodeProcess implements RunningProcess {
 		child.stdout.on("data", (chunk: Uint8Array) => this.#pass(chunk));
 		child.stdout.on("close", () => this.lines.end());
 		child.stderr.on("data", (chunk: Uint8Array) => this.#tail.push(chunk));
-		if (running.size === 0) process.on("exit", killAll);
+		if (running.size === 0) process.on("exit", killStarted);
 		running.add(child);
 		this.ended = new Promise((resolve) => {
 			child.once("exit", (code, signal) => {
 				running.delete(child);
-				if (running.size === 0) process.off("exit", killAll);
+				if (running.size === 0) process.off("exit", killStarted);
 				const end = () => {
 					clearTimeout(timer);
 					resolve({ code: code ?? undefined, signal: signal ?? undefined });
