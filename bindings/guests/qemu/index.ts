@@ -2,6 +2,7 @@
  * Virtual machines under QEMU as guests: `pageferry/guests/qemu`, the same on Node and on Deno, which give it their ports.
  * @module
  */
+export type { BootOptions } from "../booting.ts";
 export { probeAccelerator } from "./accelerator.ts";
 export type { QemuNetwork } from "./card.ts";
 export { QemuConsole } from "./console.ts";

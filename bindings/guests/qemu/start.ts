@@ -1,5 +1,6 @@
 // How a machine under QEMU is started: one that boots, or one that waits for its state (the factory's).
 import { GuestError } from "../../ports/guest.ts";
+import { BOOT_MS, type BootOptions, LAST_LINES, untilBooted } from "../booting.ts";
 import { throwLater } from "../listeners.ts";
 import { checkAccelerator } from "./accelerator.ts";
 import { checkLimit } from "./answer-limit.ts";
@@ -15,7 +16,7 @@ import type { QemuTracker } from "./ram-tracking.ts";
 import { whyNoSoftDirty } from "./soft-dirty.ts";
 
 /** How a machine is started. */
-export interface StartQemuGuestOptions extends QemuPlace {
+export interface StartQemuGuestOptions extends QemuPlace, BootOptions {
 	readonly machine: QemuMachine;
 	/** `tcg` if left out. */
 	readonly accelerator?: Accelerator;
@@ -26,18 +27,12 @@ export interface StartQemuGuestOptions extends QemuPlace {
 	readonly tracker?: "auto" | QemuTracker;
 	/** Takes the connection that carries the network card's frames: `switchPort.attach`. Needed with a `mac`, unless a factory has `networks`. */
 	readonly network?: QemuNetwork;
-	/** What the machine says on its console when it is up; the start waits for such a line. */
-	readonly booted?: (line: string) => boolean;
 	/**
 	 * Gets what a listener of the console or of QEMU's events throws; the guest runs on, and the others hear it too. Left out,
 	 * such an error is an uncaught one of the process, as that of an event target's listener is.
 	 */
 	readonly onListenerError?: (error: unknown) => void;
-	/** How long it may take to say so, in ms: 120 s if left out, which Linux needs under TCG on a busy machine. */
-	readonly bootMs?: number;
 }
-
-const BOOT_MS = 120_000;
 
 /**
  * Boots a machine.
@@ -137,45 +132,21 @@ async function chooseTracker(
 		throw new QemuError("no-soft-dirty", `soft-dirty marks cannot be used: ${why}; use "auto" or "scan"`);
 }
 
+/** @throws {QemuError} `not-booted`; what `booted` throws */
 async function waitUntilBooted(
 	{ clock }: QemuServices,
-	guest: QemuGuest,
+	{ console: words, ended }: QemuGuest,
 	booted: (line: string) => boolean,
 	bootMs: number,
 ): Promise<void> {
-	const timer = new AbortController();
-	let stop: () => void = () => undefined;
-	const said = new Promise<true>((resolve, reject) => {
-		const look = (line: string) => {
-			try {
-				if (booted(line)) resolve(true);
-			} catch (error) {
-				reject(error);
-			}
-		};
-		// allowed (print): the machine's console, not ours
-		stop = guest.console.onLine(look);
-		guest.console.recent.forEach(look);
+	const failure = await untilBooted({
+		...{ clock, booted, bootMs, failed: ended },
+		follow: (look) => {
+			const stop = words.onLine(look);
+			words.recent.forEach(look);
+			return stop;
+		},
+		said: () => words.recent.slice(-LAST_LINES),
 	});
-	const late = clock.sleep(bootMs, timer.signal).then(
-		() => false,
-		() => false,
-	);
-	const crashed = guest.ended.then((error) => error);
-	try {
-		const first = await Promise.race([said, late, crashed]);
-		if (first === true) return;
-		const lines = guest.console.recent.slice(-20);
-		const last = lines.length === 0 ? "it has said nothing" : `its last words: ${lines.slice(-3).join(" / ")}`;
-		const why = first === false ? `within ${bootMs} ms` : `before it ended (${first.message})`;
-		throw new QemuError(
-			"not-booted",
-			`the machine did not come up ${why}; ${last}`,
-			lines.join("\n"),
-			first || undefined,
-		);
-	} finally {
-		stop();
-		timer.abort();
-	}
+	if (failure !== undefined) throw new QemuError("not-booted", failure.message, failure.words, failure.cause);
 }

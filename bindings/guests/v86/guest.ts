@@ -23,9 +23,10 @@ import {
 	type PauseOptions,
 } from "../../ports/guest.ts";
 import { MAX_PROMPT_PAGES, type PromptPages } from "../../ports/prompt-pages.ts";
+import type { BootOptions } from "../booting.ts";
 import { throwLater } from "../listeners.ts";
 import { V86Balloon } from "./balloon.ts";
-import { startOrDiscard, type V86BootOptions } from "./boot.ts";
+import { startOrDiscard } from "./boot.ts";
 import { V86Copies } from "./copies.ts";
 import { DeviceState } from "./device-state.ts";
 import { atOnce, V86DirtyLog, type V86Tracker } from "./dirty-log.ts";
@@ -42,7 +43,7 @@ import type { SerialPort, V86SerialPort } from "./serial-port.ts";
 import { Slices } from "./slices.ts";
 
 /** What {@link V86Guest.start} takes. */
-export interface StartV86GuestOptions extends V86GuestOptions, V86HardwareOptions, V86BootOptions {
+export interface StartV86GuestOptions extends V86GuestOptions, V86HardwareOptions, BootOptions {
 	/** What it boots from. */
 	readonly firmware: V86Firmware;
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-export type { V86BootOptions } from "./boot.ts";
+export type { BootOptions } from "../booting.ts";
 export type { V86Tracker } from "./dirty-log.ts";
 export { V86_VERSION, type V86Build } from "./emulator.ts";
 export { V86Error, type V86ErrorCode } from "./errors.ts";
