@@ -3,8 +3,7 @@
  *
  *   fault ──▶ queue.fault ─ send ──────▶ encode ──▶ urgent lane, at once
  *                         └ in flight ─▶ nothing: it is on its way
- *   room  ──▶ queue.push ──────────────▶ encode ──▶ bulk lane, a small window ahead (policies/push-window.ts); while an answer
- *                                                   to a fault is under way nothing is pushed: it would take the answer's time
+ *   room  ──▶ queue.push ──────────────▶ encode ──▶ bulk lane, a small window ahead (policies/push-window.ts)
  *   taken ──▶ room
  *   complete ─▶ compare what arrived with what is here ──▶ accepted, or the hashes that should have arrived
  *
@@ -106,7 +105,7 @@ export class PageServer {
 	readonly #list: PageList;
 	readonly #window = new PushWindow();
 	readonly #pacer: Pacer;
-	readonly #underWay = new Map<number, BatchUnderWay & { readonly pages: number; readonly lane: Lane }>();
+	readonly #underWay = new Map<number, BatchUnderWay & { readonly pages: number }>();
 	readonly #timeline = new Timeline();
 	#startedMs: number;
 	readonly #unsent: Uint8Array | undefined;
@@ -116,7 +115,6 @@ export class PageServer {
 	#finish: (end: ServingEnd) => void = () => undefined;
 	#report: PagingReport | undefined;
 	#lastNewsMs: number;
-	#answersUnderWay = 0;
 	#networkFaults = 0;
 	#inFlightWaits = 0;
 	#pushedPages = 0;
@@ -236,7 +234,6 @@ export class PageServer {
 				`the target has taken a batch of ${pageCount} pages from ${pageIndex}: there is none`,
 			);
 		this.#underWay.delete(pageIndex);
-		if (batch.lane === "urgent") this.#answersUnderWay--;
 		this.#window.taken(batch, this.#services.clock.now());
 		this.#timeline.note(this.#sample());
 		this.#serving.onChange?.();
@@ -251,11 +248,10 @@ export class PageServer {
 			if (signal.aborted) return;
 		}
 		while (!signal.aborted && this.#queue.remaining > 0) {
-			while (this.#window.hasRoom && this.#answersUnderWay === 0) {
+			while (this.#window.hasRoom) {
 				const { waitMs } = this.#pacer;
 				if (waitMs > 0) await this.#services.clock.sleep(waitMs, signal).catch(ignoreStop);
 				if (signal.aborted) return;
-				if (this.#answersUnderWay > 0) break; // a fault has come meanwhile
 				const count = this.#queue.push(this.#list, this.#batchPages);
 				if (count === 0) return;
 				this.#pushedPages += count;
@@ -285,8 +281,7 @@ export class PageServer {
 		// Charged at full size until the encoder has said what it is: what is handed out is in flight.
 		const sent = this.#window.sent(pages.length * PAGE_BYTES, clock.now());
 		if (this.#unsent !== undefined) for (const page of pages) this.#unsent[page >>> 3]! &= ~(1 << (page & 7));
-		if (lane === "urgent") this.#answersUnderWay++;
-		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length, lane });
+		this.#underWay.set(pages[0]!, { ...sent, pages: pages.length });
 		this.#pacer.charge(pages.length * PAGE_BYTES);
 		const run = async (): Promise<void> => {
 			const options = encodeOptionsOf(this.#serving.compression, this.#linkBytesPerMs);

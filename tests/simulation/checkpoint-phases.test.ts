@@ -61,7 +61,7 @@ test("output waits for its checkpoint: nothing is heard that the source does not
 
 /** Checkpoints that guests were revived from. */
 const epochs = new Set<number>();
-for (const after of [0, 5, 14, 19, 25, 31, 38, 50, 60])
+for (const after of [0, 5, 14, 25, 38, 50])
 	test(`the target dies after ${after} steps of paging: the caller's word revives the guest at the source`, async () => {
 		const world = new CheckpointWorld({ seed: 10 + after, grows: after % 2 === 0 });
 		await world.run(async () => {
