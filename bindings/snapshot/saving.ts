@@ -157,6 +157,8 @@ class Saving<Kept> {
 	readonly #iteration: Iteration;
 	readonly #progress: SaveProgressReport;
 	#sink: SaveSink<Kept> | undefined;
+	/** The sink on its way. */
+	#opening: Promise<void> | undefined;
 	#hold: PauseHold | undefined;
 	#phase: SavePhase = "begin";
 	#pending: number;
@@ -223,12 +225,16 @@ class Saving<Kept> {
 
 	async #begin(): Promise<void> {
 		const { technique } = this.#plan;
-		await this.#run("begin", this.#deadlines.beginMs, async (signal) => {
-			const verification = this.#verification;
-			const start = { layout: this.#guest.state.layout(), technique, verification, facts: this.#facts };
-			const sink = await this.#destination.begin(start, signal);
-			this.#sink = sink;
-			if (this.#failed) await sink.abort(signal.reason); // it came after the phase had been given up
+		await this.#run("begin", this.#deadlines.beginMs, (signal) => {
+			const open = async (): Promise<void> => {
+				const verification = this.#verification;
+				const start = { layout: this.#guest.state.layout(), technique, verification, facts: this.#facts };
+				const sink = await this.#destination.begin(start, signal);
+				this.#sink = sink;
+				if (this.#failed) await sink.abort(signal.reason); // it came after the phase had been given up
+			};
+			this.#opening = open();
+			return this.#opening;
 		});
 		this.#watch.setupMs = this.#watch.since("started");
 	}
@@ -391,7 +397,9 @@ class Saving<Kept> {
 	async #fail(cause: unknown): Promise<SaveError> {
 		this.#failed = true;
 		const first = toSaveError(cause, this.#phase, this.#options.signal);
-		const abandoned = this.#sink?.abort(first);
+		// A sink that is still being opened is given up as soon as it is there: nothing writes any more when this has failed.
+		const opening = this.#opening?.catch(() => undefined); // its failure is `cause`
+		const abandoned = this.#sink === undefined ? opening : this.#sink.abort(first);
 		const isGivenUp = await withDeadline(this.#clock, { deadlineMs: SETTLE_MS }, async () => abandoned).then(
 			() => true,
 			() => false, // garbage by then, unless it had been committed

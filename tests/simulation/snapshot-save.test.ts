@@ -5,6 +5,7 @@ import { downtimeConvergence } from "../../bindings/policies/convergence.ts";
 import { PAGE_BYTES } from "../../bindings/ports/guest.ts";
 import { type ImprovedLiveSaveOptions, improvedLiveSave, liveSave } from "../../bindings/snapshot/live-save.ts";
 import { type SaveResult, type SaveServices, save } from "../../bindings/snapshot/save.ts";
+import { SaveError } from "../../bindings/snapshot/save-error.ts";
 import type { SaveProgress } from "../../bindings/snapshot/save-metrics.ts";
 import type { SaveOptions } from "../../bindings/snapshot/saving.ts";
 import { isSame, PAGES, SnapshotWorld } from "./snapshot-world.ts";
@@ -131,6 +132,28 @@ test("a second save of the same guest at the same time is a mistake of the calle
 		assert.instance(second, TypeError);
 		await first;
 	});
+});
+
+test("a save that is cancelled at any of its writes writes nothing any more once it has settled", async () => {
+	let cancelled = 0;
+	for (let write = 0; write < 6; write++) {
+		const world = new SnapshotWorld(5 + write);
+		await world.run(async () => {
+			const stop = new AbortController();
+			world.disk.onWrite = () => {
+				if (world.disk.writes === write) stop.abort();
+			};
+			const end = await liveSave(world.services, { signal: stop.signal }).catch((reason: unknown) => reason);
+			const { writes } = world.disk;
+			await world.clock.sleep(1000);
+			assert.is(world.disk.writes, writes, `cancelled at write ${write}`);
+			if (!(end instanceof SaveError)) return; // it was too late: a commit cannot be called off in its last step
+			assert.is(end.code, "cancelled");
+			assert.equal(await world.disk.listReferences(""), [], `cancelled at write ${write}`);
+			cancelled++;
+		});
+	}
+	assert.ok(cancelled > 0);
 });
 
 test("a guest that grows while it is saved is saved in its new size", async () => {
