@@ -26,7 +26,7 @@ const DEVICE = "/machine/peripheral/balloon";
 const STATISTICS_S = 1;
 /** Between two looks at a balloon that moves, in ms; it moves by some 100 MB a second. */
 const LOOK_MS = 20;
-/** Without a change for so many looks it will not come further: the machine has no more to give. */
+/** So many looks that bring it no nearer to what was asked: the machine has no more to give. */
 const PATIENCE_LOOKS = 15;
 
 /** See the head of this file. */
@@ -80,18 +80,27 @@ export class QemuBalloon implements GuestBalloon {
 		const before = await this.out();
 		const from = await this.#sizePages();
 		const wanted = Math.min(this.#host.pageCount - 1, Math.max(0, from + pages));
-		await this.#host.execute("balloon", { value: (this.#host.pageCount - wanted) * PAGE_BYTES });
+		await this.#wish(wanted);
 		let size = from;
+		let nearest = Math.abs(wanted - from);
 		for (let looks = 0; size !== wanted && looks < PATIENCE_LOOKS && this.#host.isRunning(); looks++) {
 			await this.#host.clock.sleep(LOOK_MS);
-			const now = await this.#sizePages();
-			if (now !== size) looks = 0;
-			size = now;
+			size = await this.#sizePages();
+			const distance = Math.abs(wanted - size);
+			if (distance < nearest) looks = 0;
+			nearest = Math.min(nearest, distance);
 		}
+		// A driver that has to take back what it gives does so for as long as the wish stands: it ends here.
+		if (size !== wanted) await this.#wish(size);
 		this.#size = size;
 		const after = await this.out();
 		const moved = before.map((byte, at) => (pages > 0 ? after[at]! & ~byte : byte & ~after[at]!));
 		return listPages(moved, this.#host.pageCount);
+	}
+
+	/** Asks for a balloon of so many pages. */
+	async #wish(pages: number): Promise<void> {
+		await this.#host.execute("balloon", { value: (this.#host.pageCount - pages) * PAGE_BYTES });
 	}
 
 	/** QEMU says what the machine has left. */
