@@ -397,7 +397,7 @@ class Saving<Kept> {
 	async #fail(cause: unknown): Promise<SaveError> {
 		this.#failed = true;
 		const first = toSaveError(cause, this.#phase, this.#options.signal);
-		// A sink that is still being opened is given up as soon as it is there: nothing writes any more when this has failed.
+		// A sink that is still being opened is given up as soon as it is there: a store that answers is not written to any more when this has failed.
 		const opening = this.#opening?.catch(() => undefined); // its failure is `cause`
 		const abandoned = this.#sink === undefined ? opening : this.#sink.abort(first);
 		const isGivenUp = await withDeadline(this.#clock, { deadlineMs: SETTLE_MS }, async () => abandoned).then(
